@@ -87,10 +87,10 @@ def test_nothing_is_lost_while_weights_are_away(copy: Project) -> None:
     weights.rename(copy.root / "away")
     done = copy.snakemake()
     text = done.stdout + done.stderr
-    assert done.returncode != 0 and "missing weights: mine. Restore them, or download them" in text
+    assert done.returncode != 0 and "backbone tiny: weights 'mine' are missing: there is no " in text
     assert "Traceback" not in text
     assert list_results() == before
-    assert "missing weights: mine" in copy.snakemake("--dry-run").stderr
+    assert "weights 'mine' are missing" in copy.snakemake("--dry-run").stderr
     (copy.root / "away").rename(weights)
     assert copy.jobs() == to_do
 

@@ -178,6 +178,8 @@ Split = Annotated[
 
 _DRAWN = ("fractions", "folds", "all")
 """Splits that are drawn, so that there can be any number of partitions."""
+_GIVEN = ("official", "leave_one_speaker_out", "leave_one_part_out")
+"""Splits that the corpus itself gives: there is no other division of the kind."""
 
 
 class Target(Section):
@@ -312,6 +314,11 @@ class Task(Section):
         """Corpora of `test_also` of which a part is tested -> `test`, or the task whose test part it is."""
         chosen = self.test_also if isinstance(self.test_also, dict) else {}
         return {corpus: whose for corpus, whose in chosen.items() if whose != "all"}
+
+    @property
+    def divided_by_choice(self) -> bool:
+        """Whether its clips could have been divided otherwise: parts were drawn, listed, or read from a table."""
+        return self.split.by not in _GIVEN or self.target is not None
 
     @property
     def kind(self) -> Literal["classes", "attributes"]:

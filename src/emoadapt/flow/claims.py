@@ -125,6 +125,23 @@ def keep_parts(made: str) -> None:
         write_cache(path, _known[made])
 
 
+def keep_outside(path: str, made: str, outside: str) -> None:
+    """Keep what no job writes, as an output is made from it, to say later what changed."""
+    write_cache(PARTS / f"outside.{digest(path)}.json", {"made": made, "outside": outside})
+
+
+def explain_inputs(path: str, made: str, outside: str) -> str:
+    """What differs in the inputs of an output of the same settings: the labels of some corpora, other inputs, or one of the two."""
+    kept = read_cache(PARTS / f"outside.{digest(path)}.json")
+    if not isinstance(kept, dict) or decide(str(kept.get("made"))) != decide(made):
+        return "made from other inputs or labels"
+    before = str(kept.get("outside")).split()
+    changed = sorted({pair.partition("=")[0] for pair in {*before} ^ {*outside.split()}})
+    return (
+        f"made from other labels of {', '.join(changed)}" if changed else "made from other inputs, and the same labels"
+    )
+
+
 def explain_change(before: str, now: str) -> str:
     """What differs between two digests, in words, as far as their parts are known: `finetunings.mlp.epochs: 2 -> 3`."""
     old, new = _recall_parts(before), _recall_parts(now)

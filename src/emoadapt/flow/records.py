@@ -19,7 +19,7 @@ from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import PersistenceBackend, RerunTrigger
 
 from emoadapt.errors import ConfigError, DataError
-from emoadapt.flow.claims import digest_inputs, explain_change, keep_parts
+from emoadapt.flow.claims import digest_inputs, explain_change, explain_inputs, keep_outside, keep_parts
 from emoadapt.storage.claims import Claim
 from emoadapt.storage.folders import verify_folder
 from emoadapt.storage.identities import read_claim, read_identity
@@ -120,6 +120,9 @@ class Claims(FilePersistence):
         self._identities.clear()
         if made := job.params.get("made"):
             keep_parts(made)
+            if outside := job.params.get("outside"):
+                for path in job.output:
+                    keep_outside(str(path), made, outside)
 
     def _find_difference(self, path: str, made: str, job: Any, inputs: list[str]) -> str:
         try:
@@ -138,7 +141,8 @@ class Claims(FilePersistence):
             return ""
         if not job.input:
             return "the corpus has other clips"
-        return "made from other inputs or labels" if job.params.get("outside") else "made from other inputs"
+        outside = job.params.get("outside")
+        return explain_inputs(path, made, outside) if outside else "made from other inputs"
 
     def _read_claim(self, path: str) -> Claim | None:
         found = Path(path)

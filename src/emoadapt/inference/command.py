@@ -24,6 +24,7 @@ from emoadapt.inference.output import (
     list_files,
     open_output,
     refuse_overwriting,
+    remove_output,
     show_progress,
     write_parquet,
     write_predictions,
@@ -244,14 +245,14 @@ class _Places:
         words += [
             _describe_files(found, what) for found, what in ((self.labels, "file"), (self.pictures, "picture")) if found
         ]
-        return ", ".join(words)
+        return ", ".join(filter(None, words))
 
 
 def _describe_files(named: Mapping[Path, Path], what: str) -> str:
-    """The only file, or their number and their folder."""
-    places = list(named.values())
-    if len(places) == 1:
-        return str(places[0])
+    """The only file that was written, or the number of such files and their folder; empty without any."""
+    places = [place for place in named.values() if place.exists()]
+    if len(places) < 2:
+        return "".join(map(str, places))
     return f"{name_count(len(places), what)} in {Path(os.path.commonpath([place.parent for place in places]))}"
 
 
@@ -341,6 +342,8 @@ def _write_labels(predictions: Iterator[Prediction], places: _Places) -> Counter
             elif segment.status == "absent":
                 codes[(segment.reason or "").partition(":")[0]] += 1
                 seconds += (segment.end or 0.0) - (segment.start or 0.0)
+    for file in places.labels.keys() - writer.begun:
+        remove_output(places.labels[file])
     if codes:
         found = ", ".join(f"{code} {number}" for code, number in codes.most_common())
         some = "1 segment has" if codes.total() == 1 else f"{codes.total()} segments have"

@@ -135,6 +135,9 @@ class LabelWriter:
     Args:
         kind: `audacity` or `webvtt`.
         open_file: a context manager that opens a recording's file.
+
+    Attributes:
+        begun: recordings whose file was begun: those of which not every part failed.
     """
 
     kind: str
@@ -142,16 +145,20 @@ class LabelWriter:
     _file: Path | None = None
     _target: TextIO | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
+    begun: set[Path] = field(default_factory=set)
 
     def write(self, segment: Prediction) -> None:
-        """Write a segment; only its file is begun where it has no emotion."""
+        """Write a segment; only its file is begun where it has no emotion, and not even that before a segment that did not fail."""
         begin, form = _FORMATS[self.kind]
         if segment.file != self._file:
             self._stack.close()
-            self._file = segment.file
+            self._file, self._target = segment.file, None
+        if self._target is None:
+            if segment.status == "failed":
+                return
             self._target = self._stack.enter_context(self.open_file(segment.file))
             self._target.write(begin)
-        assert self._target is not None
+            self.begun.add(segment.file)
         if segment.status == "ok":
             self._target.write(form(segment))
         self._target.flush()

@@ -132,6 +132,17 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
                 yield file
 
 
+def remove_output(path: Path) -> None:
+    """Remove what an earlier call wrote for a recording that fails now: it would be taken for a result of this call.
+
+    Raises:
+        ConfigError: it cannot be removed.
+    """
+    with explain_writing(path):
+        if path.is_file():
+            path.unlink()
+
+
 @contextmanager
 def explain_writing(place: Path | str) -> Iterator[None]:
     """Explain why a place cannot be written.

@@ -14,7 +14,7 @@ from matplotlib import rc_context
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from emoadapt.inference.decoding import is_pipe
-from emoadapt.inference.output import explain_writing
+from emoadapt.inference.output import explain_writing, remove_output
 from emoadapt.inference.prediction import PEAK_SECONDS, Prediction
 from emoadapt.inference.segments import merge_windows, share_windows
 from emoadapt.reporting.canvas import SETTINGS, new_figure
@@ -44,7 +44,9 @@ _SHORTEST_NAMED = 0.06
 def draw_recordings(
     predictions: Iterable[Prediction], pictures: Mapping[Path, Path], outputs: Sequence[str]
 ) -> Iterator[Prediction]:
-    """Pass predictions on, and draw each recording when its last one has passed.
+    """Pass predictions on, and draw each recording when its last one has passed, unless all of it failed.
+
+    A picture of it from an earlier call is then removed.
 
     Args:
         predictions: windows with their peaks, those of a recording together.
@@ -56,7 +58,10 @@ def draw_recordings(
         for window in windows:
             held.append(window)
             yield window
-        draw_recording(held, pictures[file], outputs)
+        if all(window.status == "failed" for window in held):
+            remove_output(pictures[file])
+        else:
+            draw_recording(held, pictures[file], outputs)
 
 
 def draw_recording(windows: Sequence[Prediction], path: Path, outputs: Sequence[str]) -> None:

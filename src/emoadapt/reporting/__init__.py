@@ -54,6 +54,7 @@ def write_all(
     from emoadapt.reporting.html import write_report
     from emoadapt.reporting.inputs import locate_inputs
     from emoadapt.reporting.kept import list_models
+    from emoadapt.reporting.left_out import list_unread
     from emoadapt.reporting.notices import list_class_warnings
     from emoadapt.reporting.pages import collect_pages
     from emoadapt.reporting.tables import write_tables
@@ -70,7 +71,7 @@ def write_all(
     pages = collect_pages(study, results, inputs.metrics, inputs.confusion, inputs.splits)
     models = list_models(study, inputs.splits, results)
     about, warnings = _describe_provenance(study, results, versions), list_class_warnings(study, divided)
-    write_report(study, tables, figures, about, page, pages, models, warnings)
+    write_report(study, tables, figures, about, page, pages, models, warnings, list_unread(study))
     for folder in (tables, figures):
         seal_folder(folder)
 

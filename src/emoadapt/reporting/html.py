@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +19,10 @@ from emoadapt.reporting.declared import Declared, declared_names, read_declared
 from emoadapt.reporting.display import present_chance, present_table
 from emoadapt.reporting.figures import figure_names
 from emoadapt.reporting.kept import Models, explain_none, write_command
+from emoadapt.reporting.left_out import list_unplaced
 from emoadapt.reporting.notices import (
     describe_left_out,
+    describe_lone_runs,
     describe_partitions,
     list_copies,
     list_exposures,
@@ -176,6 +178,7 @@ def write_report(
     pages: Sequence[Page] = (),
     models: Models | None = None,
     warnings: Sequence[str] = (),
+    unread: Sequence[str] = (),
 ) -> None:
     """Write the self-contained report.
 
@@ -190,64 +193,83 @@ def write_report(
         pages: from `collect_pages`.
         models: from `list_models`; None: nothing is said of models on disk.
         warnings: further sentences at the head, such as those of `list_class_warnings`.
+        unread: from `list_unread`.
 
     Raises:
         DataError: a table or figure is missing.
     """
     names = table_names(study, [name for name in OPTIONAL if (tables / f"{name}.csv").is_file()])
     anchors = {page["id"] for page in pages}
-    results = [read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus")]
+    scores = [read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus")]
     shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors, study.report.names) for name in names}
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])
     images = {name: _embed(path) for name in pictures if not is_note(path := _find(figures / f"{name}.svg"))}
-    several = max((frame["n_runs"].max() or 0 for frame in results), default=0) > 1  # type: ignore[operator,type-var]
-    beside = ("licences", "checksums")
-    making = provenance.get("making", {})
     hide = Places(study).hide
+    notices = [*_collect_notices(study, tables), *warnings, *list_mixed_versions(provenance.get("versions", {}))]
+    sections = _build_sections(
+        study,
+        shown,
+        images,
+        [read_declared(study, name, tables) for name in declared_names(study)],
+        several_runs=_have_several_runs(scores),
+        unread=hide([*list_unplaced(read_tidy(tables / "data.csv")), *unread]),
+    )
     folder = Path(__file__).parent
     script = join_files(folder / "report.js")
     text = load_template(folder / "report.html.j2").render(
         study=study,
         title=study.report.title or study.study,
-        notices=hide(
-            [*_collect_notices(study, tables), *warnings, *list_mixed_versions(provenance.get("versions", {}))],
-        ),
-        making=making,
+        notices=hide(notices),
         models=describe_models(study),
         best=[] if models is None else _describe_best(study, models),
         adapted=[] if models is None else [folder.as_posix() for folder in models.adapted],
-        summary=summarise_results(study, *results),
         shown_sentences=SHOWN_SENTENCES,
         filter_from=FILTER_FROM,
         left_out=hide(study.left_out),
         left_out_sentence=describe_left_out(study),
-        partitions=describe_partitions(study),
-        finetunings=set(study.finetunings) - {DEFAULT},
-        test=name_test(study),
-        one_tailed=is_one_tailed(study),
-        several_runs=several,
-        tested_runs=any(frame["p_value"].is_not_null().any() for frame in results),
-        sections=_build_sections(
-            study,
-            shown,
-            images,
-            [read_declared(study, name, tables) for name in declared_names(study)],
-            several_runs=several,
-        ),
+        **_describe_scores(study, scores),
+        sections=sections,
         pages=_group_pages(pages),
         pages_json=encode_pages(pages),
         contents=_count_contents(study, sum(len(page["tests"][0]["runs"]) for page in pages)),
-        weights=hide(describe_weights(study, *(provenance.get(name, {}) for name in beside))),
-        provenance={
-            name: _tidy_entry(hide(value)) for name, value in provenance.items() if value and name not in beside
-        },
-        confidence=f"{100 * study.report.confidence:g}",
+        **_describe_provenance(study, provenance, hide),
         style=join_files(folder / "report.css"),
         script=script,
         claim=describe_claim(),
         script_hash=hash_script(script),
     )
     write_claimed(out, text)
+
+
+def _have_several_runs(scores: Sequence[pl.DataFrame]) -> bool:
+    return any(bool((frame["n_runs"] > 1).any()) for frame in scores)
+
+
+def _describe_scores(study: Study, scores: Sequence[pl.DataFrame]) -> dict[str, Any]:
+    """The summary, and what the page says of how to read scores; `scores` are the tidy tables `results` and `cross_corpus`."""
+    return {
+        "summary": summarise_results(study, *scores),
+        "partitions": describe_partitions(study),
+        "finetunings": set(study.finetunings) - {DEFAULT},
+        "test": name_test(study),
+        "one_tailed": is_one_tailed(study),
+        "several_runs": _have_several_runs(scores),
+        "lone_runs": describe_lone_runs(_stack(*scores), study),
+        "tested_runs": any(frame["p_value"].is_not_null().any() for frame in scores),
+        "confidence": f"{100 * study.report.confidence:g}",
+    }
+
+
+def _describe_provenance(study: Study, provenance: Mapping[str, Any], hide: Callable[[Any], Any]) -> dict[str, Any]:
+    """What stands at the head, beside the weights, and below the page of how the results were made."""
+    beside = ("licences", "checksums")
+    return {
+        "making": provenance.get("making", {}),
+        "weights": hide(describe_weights(study, *(provenance.get(name, {}) for name in beside))),
+        "provenance": {
+            name: _tidy_entry(hide(value)) for name, value in provenance.items() if value and name not in beside
+        },
+    }
 
 
 def _count_contents(study: Study, runs: int) -> str:
@@ -273,10 +295,15 @@ def _collect_notices(study: Study, tables: Path) -> list[str]:
         *list_notices(study),
         *list_gaps(per_class, cross, data, study),
         *list_lone_answers(per_class, study),
-        *list_few_runs(results, study),
+        *list_few_runs(_stack(results, cross), study),
         *list_exposures(stage1, data),
         *list_copies(leaks),
     ]
+
+
+def _stack(*frames: pl.DataFrame) -> pl.DataFrame:
+    """Rows of tables of scores, one below the other, as far as they have the same columns."""
+    return pl.concat([frame for frame in frames if not frame.is_empty()] or frames[:1], how="diagonal_relaxed")
 
 
 def _describe_best(study: Study, models: Models) -> list[dict[str, Any]]:
@@ -287,7 +314,8 @@ def _describe_best(study: Study, models: Models) -> list[dict[str, Any]]:
             "command": write_command(task),
             "model": f"{name_model(study, found.kept.setting.model)}, {subset_name(found.kept.setting.subset)}",
             "folder": found.kept.folder.as_posix(),
-            "said": [sentence for sentence in (found.why, found.highest, found.itself, found.expected) if sentence],
+            "said": [found.expected, found.why],
+            "details": [said for said in (found.compared, found.highest, found.itself) if said],
             "unkept": study.list_unkept(study.list_models(task)),
         }
         if found
@@ -321,20 +349,22 @@ def _build_sections(
     declared: Sequence[Declared],
     *,
     several_runs: bool,
+    unread: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Sections in the order of `_SECTIONS`; tables and figures that are named in none of them come after these.
 
     Each holds blocks: a figure with its caption, or a table under a heading with the figure of the same name. Captions speak of the spread
-    of runs where there are `several_runs`.
+    of runs where there are `several_runs`. What is `unread` stands with what was set aside.
     """
     placed = {name for _, wanted, drawn, _ in _SECTIONS.values() for name in (*wanted, *drawn)}
     sections = []
     for key, (heading, wanted, drawn, introduction) in _SECTIONS.items():
         if key == "quarantine" and not tables["quarantine"]["rows"]:
-            drawn, introduction = (), "Nothing: every feature could be computed for every clip."
+            whole = "every feature could be computed for every clip."
+            drawn, introduction = (), whole.capitalize() if unread else f"Nothing: {whole}"
         blocks = [_figure_block(name, images) for name in drawn if name in images]
         blocks += [_table_block(name, tables, {}) for name in wanted if name in tables and tables[name]["rows"]]
-        sections.append({"id": key, "heading": heading, "introduction": introduction, "blocks": blocks})
+        sections.append(_section(key, heading, introduction, blocks, unread if key == "quarantine" else ()))
     rest = [name for name in dict.fromkeys([*tables, *images]) if name not in {*placed, *study.tables}]
     sources = [name for name in rest if name.startswith("paper_")]
     others = [name for name in rest if name not in sources]
@@ -345,12 +375,19 @@ def _build_sections(
         blocks = [
             _table_block(name, tables, images) if name in tables else _figure_block(name, images) for name in names
         ]
-        sections.append({"id": key, "heading": heading, "introduction": introduction, "blocks": blocks})
+        sections.append(_section(key, heading, introduction, blocks))
     sections.insert(1, _declared_section(declared, images))
     _say_once(sections)
     for block in (block for section in sections for block in section["blocks"] if several_runs and block["image"]):
         block["caption"] += _READ_SPREAD.get(block["name"], "")
     return [section for section in sections if section["blocks"] or section["id"] == "quarantine"]
+
+
+def _section(
+    name: str, heading: str, introduction: str, blocks: Sequence[dict[str, Any]], remarks: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A section of the page; `remarks` are listed below its introduction."""
+    return {"id": name, "heading": heading, "introduction": introduction, "remarks": remarks, "blocks": blocks}
 
 
 def _say_once(sections: Sequence[dict[str, Any]]) -> None:
@@ -382,7 +419,7 @@ def _declared_section(declared: Sequence[Declared], images: Mapping[str, str]) -
         ]
         drawn = _figure_block(table.name, images) if table.name in images and not table.empty else _NO_FIGURE
         blocks.append({**drawn, "name": table.name, "heading": table.grid.title, "declared": table, "heads": heads})
-    return {"id": "tables", "heading": "Tables of the study", "introduction": _AS_DECLARED, "blocks": blocks}
+    return _section("tables", "Tables of the study", _AS_DECLARED, blocks)
 
 
 def _table_block(name: str, tables: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]:

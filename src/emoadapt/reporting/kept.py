@@ -11,6 +11,7 @@ from statistics import fmean, median_low
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import EmoadaptError, name_count
+from emoadapt.machine.programs import name_program
 from emoadapt.reporting.choices import name_chooser
 from emoadapt.reporting.inputs import find_splits
 from emoadapt.reporting.measures import is_lower_better, label_metric, list_main_metrics
@@ -53,6 +54,7 @@ class Scored:
         runs: that were tested.
         folds: of each run, which are scored together.
         by: clips that `scores` are of, as the end of a sentence.
+        chooser: for scores by which settings were chosen, how the clips were held out, a sentence; else empty.
     """
 
     setting: Setting
@@ -61,6 +63,7 @@ class Scored:
     runs: int
     folds: int
     by: str
+    chooser: str
 
     @property
     def of(self) -> str:
@@ -81,18 +84,20 @@ class Best:
 
     Args:
         kept: the classifier.
+        expected: the score to expect of it, and what that is of, two or three short sentences.
         why: how its model was chosen, a sentence.
-        itself: what it was fitted to, and its own score, a sentence.
-        expected: the score to expect of it, a sentence.
+        compared: the scores of the other models, and what they are of; sentences, or empty.
         highest: a sentence, if another model has the highest test score; else empty.
+        itself: what it was fitted to, and its own score, sentences.
         short: the score to expect and what it is of, for a line.
     """
 
     kept: Kept
-    why: str
-    itself: str
     expected: str
+    why: str
+    compared: str
     highest: str
+    itself: str
     short: str
 
 
@@ -175,11 +180,12 @@ def _find_task(study: Study, task: str, splits: Sequence[Path], results: Path) -
     kept = _take_typical(found[best.setting], best.scores)
     return Best(
         kept,
-        _explain_choice(study, best, scored),
-        _describe_itself(study, kept, best, splits, results),
-        _describe_expected(study, best, kept),
-        _explain_highest(study, best, splits, results),
-        _shorten(study, best, kept),
+        expected=_describe_expected(study, best, kept),
+        why=_explain_choice(study, best, scored),
+        compared=_compare_others(study, best, scored),
+        highest=_explain_highest(study, best, splits, results),
+        itself=_describe_itself(study, kept, best, splits, results),
+        short=_shorten(study, best, kept),
     )
 
 
@@ -201,16 +207,16 @@ def _score(study: Study, setting: Setting, splits: Sequence[Path], results: Path
     """Scores of all runs of a setting, kept or not."""
     paths = [folder / "curves.parquet" for folder, _ in list_batches(study, setting, splits, results)]
     rows = read_frame(paths, schema.CURVES).filter("best").to_dicts()
-    by = "development parts"
+    by, chooser, settings = "development parts", "", study.finetunings[setting.model.finetuning]
     if not any(row["part"] == "dev" for row in rows):
-        chooser = study.finetunings[setting.model.finetuning]
-        by = (
-            f"clips that were held out to choose its settings ({name_chooser(chooser)})"
-            if hasattr(chooser, "choose_by")
-            else ""
+        chose = hasattr(settings, "choose_by")
+        by = "clips held out from training" if chose else ""
+        chooser = (
+            f"The clips held out from training chose its settings, too: {name_chooser(settings)}." if chose else ""
         )
-    tested = _read_tested(study, setting, results)
-    return Scored(setting, read_scores(rows), fmean(tested) if tested else None, len(tested), count_folds(splits), by)
+    tested, scores = _read_tested(study, setting, results), read_scores(rows)
+    mean = fmean(tested) if tested else None
+    return Scored(setting, scores, mean, len(tested), count_folds(splits), by, chooser)
 
 
 def _read_tested(study: Study, setting: Setting, results: Path, **run: int) -> list[float]:
@@ -237,33 +243,36 @@ def _main_metric(study: Study, task: str) -> str:
 
 def _explain_choice(study: Study, best: Scored, scored: Sequence[Scored]) -> str:
     """How the model was chosen."""
-    score, others = _name_score(study, best.setting.task), [one for one in scored if one is not best]
-    if not others:
+    score = _name_score(study, best.setting.task)
+    if len(scored) == 1:
         return "No other model was kept with so many training clips."
     if best.mean is None:
         return (
-            f"The model has the highest mean {score} on the test set, {number(best.tested)}: no kept model has a development part that it was not "
-            "trained on, so the test chose, and this score is too good."
+            f"Of all kept models it has the highest {score} on the test set, {number(best.tested)}. No kept model has a development part that it "
+            "was not trained on. So the test chose, and this score is too good."
         )
-    ranked = [one for one in others if one.mean is not None]
-    rest = [
-        f"{name_model(study, one.setting.model)} {number(one.mean)}"
-        for one in sorted(ranked, key=lambda one: -_rank(one.mean))
-    ]
-    more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
-    compared = f"; {', '.join(rest[:NAMED])}{more}" if rest else ""
+    over = f", the mean over {name_count(len(best.scores), 'training')}" if len(best.scores) > 1 else ""
+    return f"Of all kept models it has the highest {score} on {best.by}: {number(best.mean)}{over}."
+
+
+def _compare_others(study: Study, best: Scored, scored: Sequence[Scored]) -> str:
+    """The other models with their scores on clips that were not tested; empty without any."""
+    if best.mean is None:
+        return ""
+    others = [one for one in scored if one is not best]
+    ranked = sorted((one for one in others if one.mean is not None), key=lambda one: -_rank(one.mean))
+    said = [best.chooser] if best.chooser else []
+    if ranked:
+        named = [f"{name_model(study, one.setting.model)} {number(one.mean)}" for one in ranked[:NAMED]]
+        more = f" and {len(ranked) - NAMED} more" if len(ranked) > NAMED else ""
+        said.append(f"Behind it: {', '.join(named)}{more}.")
     if kinds := sorted({one.by for one in ranked} - {best.by}):
-        compared += f", some of them on {' or '.join(kinds)}"
-    unranked = len(others) - len(ranked)
-    lacking = (
-        f" {name_count(unranked, 'kept model')} without such a score {'is' if unranked == 1 else 'are'} not compared."
-        if unranked
-        else ""
-    )
-    return (
-        f"The model has the highest mean {score} of all kept ones, over {name_count(len(best.scores), 'training')} on {best.by}: "
-        f"{number(best.mean)}{compared}.{lacking}"
-    )
+        said.append(f"Some of these scores are on {' or '.join(kinds)}.")
+    if unranked := len(others) - len(ranked):
+        said.append(
+            f"{name_count(unranked, 'kept model')} without such a score {'is' if unranked == 1 else 'are'} not compared."
+        )
+    return " ".join(said)
 
 
 def _describe_itself(study: Study, kept: Kept, best: Scored, splits: Sequence[Path], results: Path) -> str:
@@ -298,11 +307,13 @@ def _describe_expected(study: Study, best: Scored, kept: Kept) -> str:
     task = study.tasks[best.setting.task]
     if best.tested is None:
         return f"No clip of {task.corpus} was tested: what to expect on it is not known."
-    whose = "of trainings with fewer clips" if kept.run is None else "of all runs, not of this one alone"
-    return (
-        f"Expected {_name_score(study, best.setting.task)} on other clips of {task.corpus}: {number(best.tested)}, {best.of}, on the test set"
-        f"{'' if best.runs * best.folds == 1 else f' ({whose})'}."
+    said = (
+        f"Expected {_name_score(study, best.setting.task)} on other clips of {task.corpus}: {number(best.tested)}. "
+        f"That is {best.of}, on the test set."
     )
+    if kept.run is None:
+        return f"{said} These trainings had fewer clips than this classifier."
+    return said if best.runs * best.folds == 1 else f"{said} It is not the score of this classifier alone."
 
 
 def _shorten(study: Study, best: Scored, kept: Kept) -> str:
@@ -344,9 +355,9 @@ def name_place(task: str, results: Path) -> Path:
     return results / CLASSIFIERS / task
 
 
-def write_command(task: str, results: Path = Path("results")) -> str:
-    """The command that predicts with a task's best classifier."""
-    return f"emoadapt predict {shlex.quote(name_place(task, results).as_posix())} recording.wav"
+def write_command(task: str, results: Path = Path("results"), program: str = "emoadapt") -> str:
+    """The command that predicts with a task's best classifier; `program` as from `name_program` for this machine's shell."""
+    return f"{program} predict {shlex.quote(name_place(task, results).as_posix())} recording.wav"
 
 
 def link_best(best: Mapping[str, Best | None], results: Path) -> None:
@@ -387,7 +398,7 @@ def announce_best(study: Study, results: Path) -> Iterator[str]:
     for task, found in best.items():
         if found:
             yield f"Predict with the best classifier of {task} ({found.kept.setting.model}; {found.short}):"
-            yield f"  {write_command(task, results)}"
+            yield f"  {write_command(task, results, name_program('emoadapt'))}"
 
 
 def explain_none(study: Study, tasks: Sequence[str]) -> str:

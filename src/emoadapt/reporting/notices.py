@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -230,23 +230,67 @@ def list_lone_answers(per_class: pl.DataFrame, study: Study) -> list[str]:
 
 
 def list_few_runs(results: pl.DataFrame, study: Study) -> list[str]:
-    """A sentence about tasks whose models have fewer than three runs, where results depend on the seed.
+    """Sentences about tasks of which some models have fewer than three runs, although another run could give another score.
 
     Args:
-        results: the tidy table `results`.
+        results: rows of the tidy tables `results` and `cross_corpus`.
         study: the configuration.
     """
-    fixed = [name for name, settings in study.finetunings.items() if settings.deterministic]
-    few = results.filter(~pl.col("finetuning").is_in(fixed)).group_by("task", maintain_order=True).agg(pl.min("n_runs"))
-    few = few.filter(pl.col("n_runs") < FEW_RUNS)
-    if few.is_empty():
-        return []
-    named = [f"{task} ({name_count(runs, 'run')})" for task, runs in few.iter_rows()]
-    tested = results.filter(pl.col("p_value").is_not_null(), pl.col("n_pairs") < FEW_RUNS)
-    doubt = "" if tested.is_empty() else ", and a p-value over two runs is worth little"
-    return [
-        f"Some models have FEWER THAN {FEW_RUNS} RUNS, on {listing(named)}: how much another seed would change is hardly known{doubt}."
-    ]
+    few = results.filter(pl.col("n_runs") < FEW_RUNS)
+    found: dict[tuple[str, ...], dict[str, int]] = {}
+    for task, finetuning, subset, runs in (
+        few.select("task", "finetuning", "subset", "n_runs").unique(maintain_order=True).iter_rows()
+    ):
+        if varied := list_varied(study, task, finetuning, subset):
+            least = found.setdefault(varied, {})
+            least[task] = min(runs, least.get(task, runs))
+    tested = few.filter(pl.col("p_value").is_not_null(), pl.col("n_pairs") < FEW_RUNS)
+    doubted = set(tested["task"])
+    notices = []
+    for varied, least in found.items():
+        named = listing(f"{task} ({name_count(runs, 'run')})" for task, runs in least.items())
+        doubt = ", and a p-value over two runs is worth little" if doubted & least.keys() else ""
+        notices.append(
+            f"Some models have FEWER THAN {FEW_RUNS} RUNS, on {named}: how much {_name_others(varied)} would change is hardly known{doubt}."
+        )
+    return notices
+
+
+def _name_others(varied: Iterable[str]) -> str:
+    return listing((f"another {name}" for name in varied), last="or")
+
+
+def list_varied(study: Study, task: str, finetuning: str, subset: str) -> tuple[str, ...]:
+    """What another run of a model could differ in; nothing where training and division are the only ones of their kind.
+
+    Args:
+        study: the configuration.
+        task: name of a task.
+        finetuning: of the model.
+        subset: number of training clips, or `full`.
+    """
+    varied = {
+        "seed": not study.finetunings[finetuning].deterministic,
+        "draw of the training clips": subset != "full",
+        "division of the clips": study.tasks[task].divided_by_choice,
+    }
+    return tuple(name for name, possible in varied.items() if possible)
+
+
+def describe_lone_runs(results: pl.DataFrame, study: Study) -> str:
+    """A sentence below scores that are each of one run: whether another run could differ; empty where models have several runs.
+
+    Args:
+        results: rows of the tidy tables `results` and `cross_corpus`.
+        study: the configuration.
+    """
+    if results.is_empty() or results["n_runs"].max() != 1:
+        return ""
+    rows = results.select("task", "finetuning", "subset").unique(maintain_order=True).iter_rows()
+    varied = dict.fromkeys(name for row in rows for name in list_varied(study, *row))
+    if not varied:
+        return "Each score is that of one run. A second run would be the same: the training draws nothing, and the corpus gives the division."
+    return f"Each score is that of one run: how much {_name_others(varied)} would change is not known."
 
 
 FEW_RUNS = 3

@@ -102,6 +102,8 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
             model_key(study, model_of(r)),
         )
     )
+    kept = keep_by_holm([row["p_value"] for row in compared])
+    compared = [{**row, "holds": keep} for row, keep in zip(compared, kept, strict=True)]
     groups = [
         list(group) for _, group in itertools.groupby(compared, lambda r: (r["task"], r["test_corpus"], r["subset"]))
     ]
@@ -140,16 +142,18 @@ def _count_verdicts(study: Study, rows: list[Row]) -> str:
         f"Of {len(rows)} comparisons of an adapted model with its original ({_name_metrics(rows)}), {better or 'none'} "
         f"{'are' if better > 1 else 'is'} better, {worse or 'none'} worse, and {open_} show{'s' if open_ == 1 else ''} no difference "
         f"that holds both for other test clips ({100 * study.report.confidence:g} % interval without 0) and for other {others} "
-        f"({'one-tailed ' if is_one_tailed(study) else ''}p < {str(SIGNIFICANCE)[1:]}). By chance alone up to {chance:.2g} of them would look different"
+        f"({'one-tailed ' if is_one_tailed(study) else ''}p < {str(SIGNIFICANCE)[1:]}, uncorrected). By chance alone up to {chance:.2g} of them would look different."
     )
-    if not better + worse:
-        return text + "."
-    kept = keep_by_holm([row["p_value"] for row in rows])
-    left = sum(bool(verdict(row)) and keep for row, keep in zip(rows, kept, strict=True))
-    return (
-        f"{text}; after Holm's correction of the p-values for their number, {left} of the {better + worse} found different "
-        f"remain{'s' if left == 1 else ''}."
+    if not (found := better + worse):
+        return text
+    left = sum(bool(verdict(row)) and row["holds"] for row in rows)
+    remain = (
+        "no difference remains"
+        if not left
+        else f"{'the difference' if found == 1 else 'all of them' if left == found else f'{left} of the {found} differences'} "
+        f"remain{'s' if left == 1 else ''}"
     )
+    return f"{text} After Holm's correction of the p-values for their number, {remain}."
 
 
 def _name_metrics(rows: list[Row]) -> str:
@@ -172,11 +176,12 @@ def _describe_group(study: Study, rows: list[Row]) -> str:
     first = rows[0]
     place = first["task"] if first["test_corpus"] == first["corpus"] else f"{first['task']} → {first['test_corpus']}"
     by_verdict = {sign: [row for row in rows if verdict(row) == sign] for sign in (1, -1, 0)}
-    parts = [
-        f"{'better than the original' if sign > 0 else 'worse'}: {_list_facts(study, sorted(chosen, key=lambda r: -abs(r['difference'])))}"
-        for sign, chosen in by_verdict.items()
-        if sign and chosen
-    ]
+    parts = []
+    for sign, label in ((1, "better than the original"), (-1, "worse")):
+        found = sorted(by_verdict[sign], key=lambda row: -abs(row["difference"]))
+        for holds, bound in ((True, ""), (False, ", but only before Holm's correction")):
+            if chosen := [row for row in found if row["holds"] is holds]:
+                parts.append(f"{label}{bound}: {_list_facts(study, chosen)}")
     if open_ := by_verdict[0]:
         alone = len(open_) == len(rows)
         label = "no difference is shown" if alone else "not shown to differ"
@@ -232,13 +237,13 @@ def _fill_cell(row: Row) -> dict[str, str]:
     return {
         "difference": number(row["difference"], sign=True),
         "interval": interval(row["difference_low"], row["difference_high"], sign=True),
-        "p": _name_p(row),
+        "p": _name_p(row) + (", not after Holm's correction" if verdict(row) and not row["holds"] else ""),
         "verdict": VERDICTS[verdict(row)],
     }
 
 
 def describe_difference(study: Study, row: Row) -> str:
-    """One comparison with its baseline as a sentence."""
+    """One comparison with its baseline in words; `holds` tells whether it remains after Holm's correction."""
     place = row["task"] if row["test_corpus"] == row["corpus"] else f"{row['test_corpus']} (trained on {row['corpus']})"
     where = f"on {place} with {subset_name(row['subset'])}"
     model, others = name_model(study, model_of(row)), vary_runs(study, row["task"])
@@ -248,8 +253,13 @@ def describe_difference(study: Study, row: Row) -> str:
     p_text = "no p-value" if p_value is None else f"p {'' if p_value < 0.001 else '= '}{probability(p_value)}"
     facts = f"{100 * study.report.confidence:g} % interval over test clips {bounds}; {p_text} {over}"
     if verdict(row):
+        left = (
+            ""
+            if row["holds"]
+            else " After Holm's correction for the number of comparisons, this difference does not remain."
+        )
         verb = "beats" if verdict(row) > 0 else "is worse than"
-        return f"{model} {verb} original by {number(abs(row['difference']))} {label_metric(row['metric'])} {where} ({facts})."
+        return f"{model} {verb} original by {number(abs(row['difference']))} {label_metric(row['metric'])} {where} ({facts}).{left}"
     doubt = ""
     if _lean(row) and p_value is None:
         doubt = f" The interval leaves out 0, but one run says nothing about other {others}."

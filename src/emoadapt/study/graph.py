@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache, cached_property
@@ -19,7 +18,7 @@ from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
 from emoadapt.data.class_names import read_names
 from emoadapt.data.objective_targets import NO_TARGET, describe_target, has_frames, split_set
-from emoadapt.errors import NO_GPU, ConfigError, ModelError
+from emoadapt.errors import NO_GPU, ConfigError, ModelError, Problem
 from emoadapt.extraction.recipes import (
     JobSize,
     describe_extraction,
@@ -33,6 +32,7 @@ from emoadapt.flow.code import code_digest, describe_libraries, digest, remember
 from emoadapt.flow.shards import shard_names
 from emoadapt.listing.manifests import MEMBERS, CorpusState, find_state
 from emoadapt.machine.devices import list_devices
+from emoadapt.machine.programs import put_own_first
 from emoadapt.metrics.base import name_modules
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
@@ -67,7 +67,7 @@ def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
     os.environ[STUDY_VARIABLE] = str(path)
     remember_modules(Path(RESULTS, ".cache", "code").absolute())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(basedir, "src")), os.environ.get("PYTHONPATH")]))
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    put_own_first()
     return Graph(study)
 
 
@@ -627,24 +627,20 @@ class Graph:
         }
         return {user: (name, revision) for user, (name, revision) in found.items() if name}
 
-    def missing_weights(self) -> list[str]:
-        """Names of the missing weights. No file is read, so altered ones pass."""
-        missing = []
-        for name, revision in self.weights_in_use().values():
+    def list_missing_weights(self) -> list[Problem]:
+        """Weights in use that are not on this machine, as `emoadapt check` says them. No file is read, so altered ones pass."""
+        missing: dict[tuple[str, str | None], list[Problem]] = {}
+        for user, weights in self.weights_in_use().items():
+            name, revision = weights
             try:
                 locate(name, self.study.weights_folder, revision)
-            except ModelError:
-                missing.append(name)
-        return list(dict.fromkeys(missing))
+            except ModelError as error:
+                missing.setdefault(weights, error.add_place(f"{user}: "))
+        return [problem for problems in missing.values() for problem in problems]
 
     def explain_missing_weights(self) -> str | None:
-        """One sentence if weights in use are not on this machine; None otherwise."""
-        if not (missing := self.missing_weights()):
-            return None
-        return (
-            f"missing weights: {', '.join(missing)}. Restore them, or download them with `emoadapt models fetch` and "
-            "the same --configfile"
-        )
+        """A sentence for each of the weights in use that are not on this machine; None where all are."""
+        return "\n".join(map(str, self.list_missing_weights())) or None
 
     def refuse_missing_weights(self) -> None:
         """Refuse to run with missing weights, before the first job.
@@ -654,8 +650,8 @@ class Graph:
         Raises:
             ModelError: some are.
         """
-        if sentence := self.explain_missing_weights():
-            raise ModelError(sentence)
+        if missing := self.list_missing_weights():
+            raise ModelError(missing)
 
     def explain_missing_gpu(self) -> str | None:
         """A sentence if the study asks for a GPU and this machine has none; the machines of the jobs may."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 
 from rich.console import Console, Group, RenderableType
@@ -110,6 +110,25 @@ def draw_dry_run(stages: Mapping[str, str], jobs: Iterable[Job]) -> Table:
             table.add_row(stage, str(counts.total()), "\n".join(words))
     table.add_row("all", str(sum(map(Counter.total, reasons.values()))), "", style="bold")
     return table
+
+
+OTHER_INPUTS = ("input is made anew", "made from other inputs", "other input files", "input changed")
+"""Short reasons for which a shard of a feature is brought up to date row by row."""
+ROWS_ARE_KEPT = (
+    "Shards of features are brought up to date: rows of clips that did not change, nor what they are computed from, are kept. "
+    "The log of each job counts them."
+)
+
+
+def explain_updates(features: Collection[str], jobs: Iterable[Job]) -> str:
+    """A sentence on what is kept of shards that are made from other inputs; empty where none is.
+
+    Args:
+        features: rules that compute shards of features.
+        jobs: that would run.
+    """
+    updated = any(job.rule in features and shorten_reason(job.reason) in OTHER_INPUTS for job in jobs)
+    return ROWS_ARE_KEPT if updated else ""
 
 
 def shorten_reason(reason: str) -> str:

@@ -105,9 +105,12 @@ class DryRunHandler(_Handler):
             self.jobs += filter(None, [self.run.take(record)])
             super().show(record)
             return
-        from emoadapt.terminal.drawing import draw_dry_run
+        from emoadapt.plugins import list_plugins
+        from emoadapt.terminal.drawing import draw_dry_run, explain_updates
 
         self.console.print(draw_dry_run(self.run.stages, self.jobs))
+        if said := explain_updates(list_plugins("features"), self.jobs):
+            self.print(f"\n{said}")
         self.print(
             "\nThis was a dry run (-n): nothing was made. The same command with -p lists each job with its files and reason."
         )

@@ -101,6 +101,7 @@ def fetch(name: str, models_dir: Path, revision: str | None = None, *, offline: 
     if state in (OK, UNPINNED):
         return _record_present(name, models_dir, revision)
     if entry is None and not is_hub_id(name):
+        locate(name, models_dir)  # says of a missing file what `emoadapt check` says
         raise ModelError(f"{name} is {state}, and its source is not known; copy it to {models_dir / name}")
     if entry and not entry.can_be_fetched:
         advice = fetch_command(entry.name, models_dir)

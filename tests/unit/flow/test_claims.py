@@ -10,7 +10,7 @@ import pytest
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow import claims
-from emoadapt.flow.claims import Origin, decide, digest_inputs, explain_change, keep_parts, name_parts
+from emoadapt.flow.claims import Origin, decide, digest_inputs, explain_change, keep_outside, keep_parts, name_parts
 from emoadapt.flow.records import Claims
 from emoadapt.storage.caches import read_cache, write_cache
 from emoadapt.storage.claims import current_claim, state_claim
@@ -154,6 +154,21 @@ def test_output_is_compared_with_what_the_study_would_make() -> None:
     assert ask(job) == "output that does not say what it was made from"
     Path("out.parquet").write_bytes(b"PAR1")
     assert "out.parquet" in ask(job)
+
+
+def test_a_reason_says_whether_labels_or_other_inputs_changed() -> None:
+    """Symptom: after one label was renamed, a dry run said `made from other inputs or labels`."""
+    write_quarantine("in.parquet", "a")
+    origin = Origin({"x": ["in.parquet"]}, lambda: BEFORE, lambda: "mine=1 other=2")
+    keep_outside("out.parquet", origin.made, origin.outside)
+    origin.state(origin.made, origin.outside)
+    write_quarantine("out.parquet", "b")
+    state_claim(None)
+    for outside, said in (("mine=9 other=2", "mine"), ("mine=9 other=8", "mine, other"), ("mine=1", "other")):
+        relabelled = Origin(origin.inputs, origin.describe, lambda outside=outside: outside)  # type: ignore[misc]
+        assert ask(make_job(relabelled, "out.parquet")) == f"made from other labels of {said}"
+    write_quarantine("in.parquet", "c")
+    assert ask(make_job(origin, "out.parquet")) == "made from other inputs, and the same labels"
 
 
 def test_parts_on_disk_are_what_the_digest_is_of() -> None:

@@ -288,14 +288,19 @@ def test_parquet_has_the_columns_and_rows_of_csv(saved: Path, tmp_path: Path) ->
 
 
 def test_labels_are_one_file_for_each_recording(saved: Path, tmp_path: Path, capsys) -> None:
-    assert not predict(saved, "a.wav", "missing.wav", output=tmp_path / "out", form="audacity", window=1)
+    for folder in ("out", "pictures"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "out/missing.txt").write_text("0.0\t1.0\tanger 0.90\n")
+    out, pictures = tmp_path / "out", tmp_path / "pictures"
+    assert not predict(saved, "a.wav", "missing.wav", output=out, form="audacity", window=1, plot=pictures)
     lines = [line.split("\t") for line in (tmp_path / "out/a.txt").read_text().splitlines()]
     assert (lines[0][0], lines[-1][1]) == ("0.00000", "5.00000")
     assert all(before[1] == after[0] for before, after in pairwise(lines))
     assert {text.split()[0] for *_, text in lines} <= set(CLASSES)
-    assert (tmp_path / "out/missing.txt").read_text() == ""
-    missing = saved / "missing.wav"
-    assert f"emoadapt: {missing}: file_missing: {missing} does not exist" in capsys.readouterr().err
+    assert [path.name for path in (*out.iterdir(), *pictures.iterdir())] == ["a.txt", "a.png"], "not of what failed"
+    missing, said = saved / "missing.wav", capsys.readouterr().err
+    assert f"emoadapt: {missing}: file_missing: {missing} does not exist" in said
+    assert f"written: {out}/a.txt, {pictures}/a.png\n" in said
 
 
 def test_label_of_a_pipe_is_written_to_the_terminal(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

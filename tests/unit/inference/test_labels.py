@@ -28,6 +28,7 @@ def test_webvtt_escapes_names_and_counts_hours() -> None:
 
 
 def test_each_recording_has_a_file_and_rows_without_emotion_no_label() -> None:
+    """Symptom: a file that could not be decoded had an empty file of labels, as if it held no emotion."""
     written: dict[Path, io.StringIO] = {}
 
     @contextmanager
@@ -36,12 +37,24 @@ def test_each_recording_has_a_file_and_rows_without_emotion_no_label() -> None:
         yield written[file]
 
     writer = LabelWriter("webvtt", open_file)
-    for row in (RATED, Prediction(Path("b"), status="failed", reason="x: y")):
+    broken = {"status": "failed", "reason": "x: y"}
+    rows = [
+        RATED,
+        Prediction(Path("a"), **broken),
+        Prediction(Path("b"), **broken),
+        Prediction(Path("b"), 1.0, 2.0, **broken),
+    ]
+    for row in (
+        *rows,
+        Prediction(Path("c"), **broken),
+        Prediction(Path("c"), 1.0, 2.0, status="absent", reason="quiet: x"),
+    ):
         writer.write(row)
     writer.close()
     assert {str(file): content.getvalue() for file, content in written.items()} == {
-        "a": "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\narousal 0.50, valence -1.25\n", "b": "WEBVTT\n",
+        "a": "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\narousal 0.50, valence -1.25\n", "c": "WEBVTT\n",
     }  # fmt: skip
+    assert writer.begun == {Path("a"), Path("c")}
 
 
 def test_recordings_of_one_name_get_files_of_their_own(tmp_path: Path) -> None:

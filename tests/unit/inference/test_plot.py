@@ -70,7 +70,19 @@ def test_each_recording_is_drawn_when_it_has_passed(tmp_path: Path) -> None:
     pictures = {Path(f"{name}.wav"): tmp_path / f"{name}.png" for name in "abc"}
     passed = draw_recordings(iter(windows), pictures, NAMES)
     seen = [[path.stem for path in sorted(tmp_path.glob("*.png"))] for _ in passed]
-    assert seen == [[], [], ["a"], ["a", "b"]] and (tmp_path / "c.png").exists()
+    assert seen == [[], [], ["a"], ["a"]] and (tmp_path / "c.png").exists()
+
+
+@pytest.mark.parametrize("times", [(), (0.0, 2.0)])
+def test_a_recording_that_failed_has_no_picture_and_loses_an_older_one(
+    tmp_path: Path, times: tuple[float, ...]
+) -> None:
+    """Symptom: a picture of its reason lay among those of emotions."""
+    (tmp_path / "b.png").write_bytes(b"of an earlier call")
+    draw([Prediction(Path("b.wav"), *times, status="failed", reason="undecodable: no")], tmp_path / "b.png")
+    assert not (tmp_path / "b.png").exists()
+    draw([Prediction(Path("b.mp4"), status="absent", reason="no_audio: none")], tmp_path / "b.png")
+    assert (tmp_path / "b.png").exists(), "it was read, and has no sound"
 
 
 def test_values_of_attributes_have_a_scale_of_their_own(drawn: list[Figure], tmp_path: Path) -> None:

@@ -220,6 +220,24 @@ def test_an_empty_quarantine_is_a_sentence_without_a_key_to_bars(study, inputs, 
     assert "Longer bars" not in text
 
 
+def test_what_was_left_out_elsewhere_is_counted_beside_what_was_set_aside(study, inputs, written, tmp_path):
+    """Symptom: `Nothing` stood beside three clips that were left out for their label, and an unlisted file was nowhere."""
+    write_table(tmp_path / "none.parquet", [], schema.QUARANTINE)
+    write_tables(study, replace(inputs, quarantine=tmp_path / "none.parquet"), tmp_path / "tables")
+    data = read_tidy(tmp_path / "tables/data.csv").with_columns(
+        left_out=pl.when(pl.col("task") == "crema", pl.col("label").is_null()).then(pl.lit("crema_d: label boredom 3"))
+    )
+    data.write_csv(tmp_path / "tables/data.csv")
+    unread = [f"Corpus films: 1 media file below its root {SCRIPT} belongs to no clip."]
+    write_report(study, tmp_path / "tables", written / "figures", {}, tmp_path / "index.html", unread=unread)
+    text = (tmp_path / "index.html").read_text()
+    section = text[text.index('<section id="quarantine">') :]
+    section = section[: section.index("</section>")]
+    assert "<p>Every feature could be computed for every clip.</p>" in section and "Nothing" not in section
+    assert "<li>Task crema: clips that are in no part, by reason: crema_d: label boredom 3." in section
+    assert section.count("<li>") == 2 and "1 media file below its root" in section and SCRIPT not in text
+
+
 def test_missing_figure_is_a_sentence(study, written, tmp_path):
     with pytest.raises(DataError, match="is missing; write tables and figures"):
         write_report(study, written / "tables", tmp_path, {}, tmp_path / "index.html")

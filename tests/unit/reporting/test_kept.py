@@ -1,5 +1,6 @@
 """Models on disk: which is the best classifier of a task, where it lies, and what a run says at its end."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 
 from emoadapt import schema
+from emoadapt.machine.programs import name_program
 from emoadapt.reporting.inputs import find_splits
 from emoadapt.reporting.kept import announce_best, explain_none, find_best, list_models
 from emoadapt.reporting.runs import list_batches
@@ -45,11 +47,12 @@ def test_the_model_with_the_highest_mean_on_dev_is_taken_and_its_median_run(stud
     assert best.kept.run == Run(seed=2), "of five the third"
     # Probes and models on descriptors, which are not kept, may have a higher one.
     assert best.why == (
-        "The model has the highest mean macro-F1 of all kept ones, over 5 trainings on development parts: 0.669; wavlm (pretrained) original 0.569."
+        "Of all kept models it has the highest macro-F1 on development parts: 0.669, the mean over 5 trainings."
     )
+    assert best.compared == "Behind it: wavlm (pretrained) original 0.569."
     keep(study, folder, "tiny.original", [0], part="dev_trained")
     best = find_best(study, find_splits(study, folder), folder)["crema"]
-    assert best.why.endswith(" 1 kept model without such a score is not compared.")
+    assert best.compared.endswith(" 1 kept model without such a score is not compared.")
     assert find_best(study, find_splits(study, folder), folder)["improv"] is None
 
 
@@ -73,12 +76,30 @@ def test_each_number_says_what_it_is_of(study, folder):
         f"that were kept. Its own macro-F1 on its test set: {kept:.3f}."
     )
     assert best.expected == (
-        f"Expected macro-F1 on other clips of crema_d: {own['value'].mean():.3f}, the mean over 5 runs, on the test set (of all runs, not of "
-        "this one alone)."
+        f"Expected macro-F1 on other clips of crema_d: {own['value'].mean():.3f}. That is the mean over 5 runs, on the test set. "
+        "It is not the score of this classifier alone."
     )
     # The adapted model has a higher score on the test set: the summary names it.
     highest = scores.group_by("backbone", "start").agg(pl.mean("value"))["value"].max()
     assert f"has the highest macro-F1 on the test set, {highest:.3f}: no classifier of it was kept." in best.highest
+
+
+def test_the_score_to_expect_comes_first_and_no_sentence_needs_a_second_reading(study, folder):
+    """Symptom: one sentence of 60 words held four scores, and the one to expect stood last."""
+    study = study.model_copy(update={"keep_models": "best"})
+    keep(study, folder, "wavlm.original", [0, 1], task="improv")
+    keep(study, folder, "wavlm.original.probe", [], raised=0.3, part="choice", task="improv")
+    refit(study, folder, "wavlm.original.probe", "improv", "whole")
+    for task in ("crema", "improv"):
+        keep(study, folder, "wavlm.multimodal", [0], task=task)
+        keep(study, folder, "tiny.original", [2], task=task)
+    for found in find_best(study, find_splits(study, folder), folder).values():
+        shown = [found.expected, found.why]
+        assert shown[0].startswith("Expected macro-F1 on other clips of ")
+        for sentence in " ".join([*shown, found.compared, found.itself]).split(". "):
+            assert len(sentence.split()) <= 35, sentence
+        for sentence in " ".join(shown).split(". "):
+            assert len(re.findall(r"0\.\d{3}", sentence)) <= 1, sentence
 
 
 def refit(study, folder, name, task, run):
@@ -94,15 +115,18 @@ def test_a_classifier_of_all_labelled_clips_has_no_score_of_its_own(study, folde
     refit(study, folder, "wavlm.original.probe", "improv", "whole")
     best = find_best(study, find_splits(study, folder), folder)["improv"]
     assert best.kept.setting.model == Model("wavlm", "original", "probe") and best.kept.run is None
-    assert "held out to choose its settings (up to 5 inner folds over training speakers): " in best.why
-    assert "some of them on development parts" in best.why, "scores of two kinds were compared"
+    assert best.why.startswith("Of all kept models it has the highest macro-F1 on clips held out from training: ")
+    assert best.compared.startswith(
+        "The clips held out from training chose its settings, too: up to 5 inner folds over training speakers."
+    )
+    assert best.compared.endswith("Some of these scores are on development parts."), "scores of two kinds were compared"
     assert best.itself.startswith(
         "The classifier was fitted once more, to all labelled clips, and was never tested itself"
     )
-    assert best.expected.endswith("the mean over 5 runs, on the test set (of trainings with fewer clips).")
+    assert best.expected.endswith("These trainings had fewer clips than this classifier.")
     *_, head, command = announce_best(study, folder)
     assert head.endswith("the mean over 5 runs; fitted to all labelled clips, never tested itself):")
-    assert command == f"  emoadapt predict {folder}/classifiers/improv recording.wav"
+    assert command == f"  {name_program('emoadapt')} predict {folder}/classifiers/improv recording.wav"
 
 
 def test_one_that_an_earlier_study_fitted_is_not_offered(study, folder):
@@ -116,7 +140,7 @@ def test_without_a_development_part_the_test_decides_and_is_said_to(study, folde
         keep(study, folder, name, [0], part="dev_trained")
     best = find_best(study, find_splits(study, folder), folder)["crema"]
     assert best.kept.setting.model == Model("wavlm", "multimodal"), "the better one of the invented predictions"
-    assert best.why.endswith("so the test chose, and this score is too good.")
+    assert best.why.endswith("So the test chose, and this score is too good.")
     assert best.itself.startswith(
         "The classifier is that of run p0f0r0s0, the first: no development score ranks the runs. Its own macro-F1"
     )

@@ -66,3 +66,54 @@ def test_gains_of_the_notebook_are_those_of_the_comparisons(notebook, results, m
     both = gains.join(table, on=key)
     assert len(both) == len(gains) > 5
     assert both["gain"].to_list() == pytest.approx(both["difference"].to_list())
+
+
+def copy_metrics(results, folder, change):
+    """The metrics of a folder of results, each table changed."""
+    (folder / "results/metrics").mkdir(parents=True)
+    for path in results.glob("metrics/*.parquet"):
+        change(pl.read_parquet(path)).write_parquet(folder / "results/metrics" / path.name)
+    return folder
+
+
+def keep_originals(table):
+    return table.filter(pl.col("start") == "original") if "start" in table.columns else table
+
+
+def make_attributes(table):
+    table = table.with_columns(pl.col("metric").replace("macro_f1", "ccc_mean")) if "metric" in table.columns else table
+    return table.clear() if "predicted" in table.columns else table
+
+
+def test_notebook_draws_all_models_of_a_study_without_adaptation(notebook, results, tmp_path, monkeypatch, capsys):
+    """Symptom: `OutOfBoundsError` in the cell "The figure", on the quick start of the README."""
+    names = run_cells(notebook, copy_metrics(results, tmp_path, keep_originals), monkeypatch)
+    assert "no adapted model beside its original" in capsys.readouterr().out
+    drawn = {line.get_label() for line in names["axes"].lines if not line.get_label().startswith("_")}
+    models = names["runs"].filter(pl.col("task") == names["first"]["task"])
+    assert (
+        drawn == {" ".join(row) for row in models.select("backbone", "start", "finetuning").iter_rows()}
+        and len(drawn) > 1
+    )
+    assert names["gains"].is_empty() and names["confusion"].height == 4
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+def test_notebook_draws_attributes(notebook, results, tmp_path, monkeypatch, adapted):
+    """Symptom: it knew only macro-F1."""
+    keep = (lambda table: table) if adapted else keep_originals
+    folder = copy_metrics(results, tmp_path, lambda table: make_attributes(keep(table)))
+    names = run_cells(notebook, folder, monkeypatch)
+    assert names["axes"].get_ylabel() == "ccc mean" and len(names["axes"].lines) > 1
+    assert names["confusion"].is_empty() and names["gains"].is_empty() != adapted
+
+
+def test_notebook_says_that_a_study_has_no_scores(notebook, tmp_path, monkeypatch, capsys):
+    (tmp_path / "results/metrics").mkdir(parents=True)
+    pl.DataFrame({"corpus": ["a"], "word_error_rate": [0.1]}).write_parquet(
+        tmp_path / "results/metrics/word_errors.parquet"
+    )
+    names = run_cells(notebook, tmp_path, monkeypatch)
+    assert names["first"] is None and names["means"].is_empty()
+    said = capsys.readouterr().out
+    assert "results/metrics has no scores" in said and "There are no scores to draw." in said

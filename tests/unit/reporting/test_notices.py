@@ -5,6 +5,7 @@ import pytest
 
 from emoadapt.config import load_study
 from emoadapt.reporting.notices import (
+    describe_lone_runs,
     list_class_warnings,
     list_few_runs,
     list_gaps,
@@ -172,18 +173,57 @@ def test_notice_names_models_that_give_one_answer(study):
     assert list_lone_answers(pl.DataFrame(rows).with_columns(lone_runs=0), study) == []
 
 
+FEW_TASKS = {
+    name: {"corpus": "crema_d", "classes": ["anger", "neutral"], "split": split}
+    for name, split in {"own": {"by": "official"}, "drawn": {"by": "folds", "k": 4}, "loso": {"by": "leave_one_speaker_out"}}.items()
+}  # fmt: skip
+SVM = {"method": "svm", "backbones": ["egemaps"]}
+
+
+def tabulate_runs(*rows):
+    """Rows of `results`: task, fine-tuning, training clips, runs, p-value."""
+    columns = dict(task=pl.String, finetuning=pl.String, subset=pl.String, n_runs=pl.Int64, p_value=pl.Float64)
+    return pl.DataFrame(rows, columns, orient="row").with_columns(n_pairs="n_runs")
+
+
 def test_notice_names_tasks_with_fewer_than_three_runs(make_study):
-    study = make_study(finetunings={"default": {}, "svm": {"method": "svm", "backbones": ["egemaps"]}}, report={})
-    columns = {"task": ["a", "a", "b"], "n_runs": [5, 2, 3], "n_pairs": [5, 2, 3], "p_value": [0.1, 0.2, 0.1]}
-    results = pl.DataFrame({**columns, "finetuning": ["default"] * 3})
-    (text,) = list_few_runs(results, study)
-    assert text.startswith("Some models have FEWER THAN 3 RUNS, on a (2 runs):")
-    assert text.endswith("hardly known, and a p-value over two runs is worth little.")
-    alone = results.with_columns(p_value=pl.lit(None, pl.Float64), n_runs=1)
-    (text,) = list_few_runs(alone.filter(task="a"), study)
-    assert text.endswith("how much another seed would change is hardly known."), "there is no p-value to doubt"
-    assert list_few_runs(results.filter(task="b"), study) == []
-    assert list_few_runs(alone.with_columns(finetuning=pl.lit("svm")), study) == [], "it has no seed"
+    study = make_study(tasks=FEW_TASKS, finetunings={"default": {}, "svm": SVM}, report={})
+    few = [("own", "default", "full", runs, p) for runs, p in ((5, 0.1), (2, 0.2))]
+    (text,) = list_few_runs(tabulate_runs(*few, ("loso", "default", "full", 3, 0.1)), study)
+    assert text == (
+        "Some models have FEWER THAN 3 RUNS, on own (2 runs): how much another seed would change is hardly known, and a p-value over "
+        "two runs is worth little."
+    )
+    (text,) = list_few_runs(
+        tabulate_runs(("own", "default", "full", 1, None), ("loso", "default", "full", 1, None)), study
+    )
+    assert text.endswith("on own (1 run) and loso (1 run): how much another seed would change is hardly known.")
+
+
+@pytest.mark.parametrize(
+    ("task", "finetuning", "subset", "varied"),
+    [
+        ("own", "default", "full", "another seed"),
+        ("own", "svm", "full", ""),
+        ("loso", "svm", "full", ""),
+        ("loso", "svm", "64", "another draw of the training clips"),
+        ("drawn", "svm", "full", "another division of the clips"),
+        ("drawn", "default", "full", "another seed or another division of the clips"),
+        ("drawn", "default", "64", "another seed, another draw of the training clips or another division of the clips"),
+    ],
+)
+def test_head_and_bullet_agree_on_what_a_single_run_leaves_open(make_study, task, finetuning, subset, varied):
+    """Symptom: no warning stood above a deterministic classifier on one drawn division, and far below a bullet doubted its score."""
+    study = make_study(tasks=FEW_TASKS, finetunings={"default": {}, "svm": SVM}, report={})
+    rows = tabulate_runs((task, finetuning, subset, 1, None))
+    warned, said = list_few_runs(rows, study), describe_lone_runs(rows, study)
+    if varied:
+        assert f"on {task} (1 run): how much {varied} would change is hardly known." in warned[0]
+        assert said == f"Each score is that of one run: how much {varied} would change is not known."
+    else:
+        assert warned == [] and "A second run would be the same" in said
+    several = rows.with_columns(n_runs=3)
+    assert list_few_runs(several, study) == [] and describe_lone_runs(several, study) == ""
 
 
 def test_what_check_says_of_classes_stands_at_the_head_of_the_report(make_study):

@@ -31,7 +31,7 @@ ROW = dict(
     ],
 )  # fmt: skip
 def test_a_difference_is_put_into_words(study, change, sentence):
-    assert sentence in describe_difference(study, {**ROW, **change})
+    assert sentence in describe_difference(study, {"holds": True, **ROW, **change})
 
 
 def test_headline_counts_verdicts(study):
@@ -44,12 +44,10 @@ def test_headline_counts_verdicts(study):
     found = summarise_results(study, pl.DataFrame(rows), pl.DataFrame(rows[:0], schema=pl.DataFrame(rows).schema))
     assert found.headline.startswith(
         "Of 3 comparisons of an adapted model with its original (macro-F1), 1 is better, none worse, and 2 show no difference "
-        "that holds both for other test clips (95 % interval without 0) and for other seeds (p < .05). By chance alone up to 0.15 of"
+        "that holds both for other test clips (95 % interval without 0) and for other seeds (p < .05, uncorrected). By chance alone up to 0.15 of"
     )
     # Holm: p = .012, .012, .4; the smallest times 3 is .036, the next times 2 .024.
-    assert found.headline.endswith(
-        "after Holm's correction of the p-values for their number, 1 of the 1 found different remains."
-    )
+    assert found.headline.endswith("After Holm's correction of the p-values for their number, the difference remains.")
     assert len(found.details) == 3
     (best,) = found.best
     assert best.endswith("(wavlm (pretrained) multimodal, n = 240).")
@@ -98,6 +96,34 @@ def test_many_models_without_a_difference_are_counted(study):
     frame = pl.DataFrame(rows)
     (sentence,) = summarise_results(study, frame, frame.clear()).by_size
     assert sentence == "crema, 64 clips: no difference is shown (n.s.): 5 models, differences +0.000 to +0.040."
+
+
+@pytest.mark.parametrize(
+    ("p_values", "remain"),
+    [
+        ([0.043, 0.4], "no difference remains"),
+        ([0.001, 0.4], "the difference remains"),
+        ([0.001, 0.002], "all of them remain"),
+        ([0.001, 0.04, 0.045], "1 of the 3 differences remains"),
+        ([0.001, 0.02, 0.04, 0.045], "1 of the 4 differences remains"),
+        ([0.001, 0.002, 0.04, 0.045], "2 of the 4 differences remain"),
+    ],
+)
+def test_every_sentence_says_what_the_correction_leaves(study, p_values, remain):
+    """Symptom: `better than the original` stood beside `0 of the 1 found different remain`."""
+    rows = [{**ROW, "start": f"a{i}", "p_value": p} for i, p in enumerate(p_values)]
+    frame = pl.DataFrame(rows)
+    found = summarise_results(study, frame, frame.clear())
+    assert found.headline.endswith(f" After Holm's correction of the p-values for their number, {remain}.")
+    (sentence,) = found.by_size
+    (_, cells), *_ = found.ledger.rows
+    for name, p, keep, cell, words in zip("abcd", p_values, keep_by_holm(p_values), cells, found.details, strict=False):
+        lost = p < 0.05 and not keep
+        assert cell["p"].endswith("not after Holm's correction") == lost, name
+        assert words.endswith("this difference does not remain.") == lost
+    lost = sum(p < 0.05 for p in p_values) > sum(keep_by_holm(p_values))
+    assert ("better than the original, but only before Holm's correction: " in sentence) == lost
+    assert ("better than the original: " in sentence) == any(keep_by_holm(p_values))
 
 
 def test_holm_steps_down():

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from emoadapt.config import load_study
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, ModelError, Problem
 from emoadapt.flow import code
+from emoadapt.study.check.weights import check_weights
 from emoadapt.study.graph import STUDY_VARIABLE, Graph, open_study
 from emoadapt.study.nodes import Model, Setting
 from emoadapt.study.origins import Origins
+from emoadapt.weights.fetching import fetch
 
 ROOT = Path(__file__).parents[3]
 
@@ -163,12 +165,42 @@ def test_missing_weights_are_those_that_are_not_here(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     values = graph.study.model_dump(mode="json", exclude_unset=True) | {"models_dir": str(tmp_path / "models")}
     graph = Graph(load_study(values))
-    assert graph.missing_weights() == ["mtcnn", "enet_b2_8", "some/hubert"]
+
+    def name_missing() -> list[str]:
+        return [str(problem).split("'")[1] for problem in graph.list_missing_weights()]
+
+    assert name_missing() == ["mtcnn", "enet_b2_8", "some/hubert"]
     for name in ("mtcnn/pnet.pt", "mtcnn/rnet.pt", "mtcnn/onet.pt", "some/hubert/config.json"):
         path = tmp_path / "models" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"altered, which only a job or `emoadapt check` sees")
-    assert graph.missing_weights() == ["enet_b2_8"]
+    assert name_missing() == ["enet_b2_8"]
+
+
+@pytest.mark.parametrize("name", ["converted/tiny2.pt", "enet_b2_8", "some/hubert", "my/net.onnx", "/not/here.pt"])
+def test_a_run_a_check_and_fetching_say_the_same_of_missing_weights(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Symptom: a run advised `models fetch` for a mistyped path, and fetching said that the source is not known."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    models = tmp_path / "models"
+    values = graph.study.model_dump(mode="json", exclude_unset=True) | {"models_dir": str(models)}
+    graph = Graph(load_study(values))
+    monkeypatch.setattr(graph, "weights_in_use", lambda: {"backbone a": (name, None), "backbone b": (name, None)})
+    checked: list[Problem] = []
+    monkeypatch.setattr("emoadapt.study.check.weights._check_network", lambda *_: None)
+    check_weights(graph, checked)
+    said = graph.explain_missing_weights() or ""
+    assert said == str(checked[0]) and said.startswith(f"backbone a: weights '{name}' are missing: ")
+    with pytest.raises(ModelError) as refused:
+        graph.refuse_missing_weights()
+    assert str(refused.value) == said
+    source_known = name in ("enet_b2_8", "some/hubert")
+    assert ("models fetch" in said) == source_known
+    if not source_known:
+        with pytest.raises(ModelError) as fetched:
+            fetch(name, models)
+        assert said == f"backbone a: {fetched.value}"
 
 
 def test_a_damaged_file_of_the_study_is_written_anew(

@@ -172,7 +172,7 @@ def test_the_papers_study_is_planned_without_any_corpus(capsys, monkeypatch):
     print_plan(study, sizes, rows, None, 1)
     text = capsys.readouterr().out
     runs = sum(row.runs for row in rows if row.stage == "stage2")
-    assert f"Stage 2: {runs:,} runs" in text
+    assert f"Stage 2: {runs:,} trainings" in text
     assert "needs corpus crema_d" in text and "CREMA_D is not set" in text and "Not calibrated" in text
 
 

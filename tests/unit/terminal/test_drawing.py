@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console, RenderableType
 
-from emoadapt.terminal.drawing import draw_dry_run, draw_run, format_time, shorten_reason
+from emoadapt.terminal.drawing import draw_dry_run, draw_run, explain_updates, format_time, shorten_reason
 from emoadapt.terminal.stages import Run
 
 if TYPE_CHECKING:
@@ -83,6 +83,25 @@ def test_a_dry_run_is_a_table_of_stages_and_reasons(run: Run, events: Events) ->
         "report      1  no output yet",
         "all         5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason", "kept"),
+    [
+        ("audio", "Input files updated by another job: b", True),
+        ("audio", "changed: made from other inputs", True),
+        ("audio", "Missing output files: a", False),
+        ("audio", "changed: code changed; Input files updated by another job: b", False),
+        ("train", "Input files updated by another job: b", False),
+    ],
+)
+def test_a_dry_run_says_that_rows_of_unchanged_clips_are_kept(
+    run: Run, events: Events, rule: str, reason: str, kept: bool
+) -> None:
+    """Symptom: after 5 new clips `input is made anew` looked as if all 68 were computed again."""
+    job = run.take(events.begin(1, rule, 0, reason=reason))
+    assert job is not None
+    assert ("are kept" in explain_updates(["audio"], [job])) == kept
 
 
 @pytest.mark.parametrize(

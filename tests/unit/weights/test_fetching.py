@@ -202,7 +202,8 @@ def test_weights_without_an_address_say_where_to_get_them(tmp_path: Path, monkey
     with pytest.raises(ModelError, match=r"no address; get it from https://example\.org/byhand .*own/byhand\.onnx"):
         fetch("byhand", tmp_path)
     with pytest.raises(
-        ModelError, match=r"mine\.onnx is missing, and its source is not known; copy it to .*/mine\.onnx"
+        ModelError,
+        match=r"'mine\.onnx' are missing: there is no .*/mine\.onnx; put the file there, set models_dir, or give an",
     ):
         fetch("mine.onnx", tmp_path)
 

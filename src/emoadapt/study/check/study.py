@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -14,6 +14,7 @@ from emoadapt.config.reading import DEMO, DEMO_MEANT
 from emoadapt.errors import EmoadaptError, Problem, name_count
 from emoadapt.extraction.advice import advise_features
 from emoadapt.machine.devices import fit_threads, list_devices
+from emoadapt.machine.programs import name_program
 from emoadapt.plugins import list_plugins
 from emoadapt.study.check.adaptations import check_adaptation
 from emoadapt.study.check.augmentations import check_augmentations, list_frozen_notes
@@ -102,22 +103,23 @@ class _Remarks(io.StringIO):
         return f", with {' and '.join(found)} above" if found else ""
 
 
-def name_command(cores: int, gpus: int, configfiles: Sequence[Path]) -> str:
+def name_command(cores: int, gpus: int, configfiles: Sequence[Path], name: Callable[[str], str] = str) -> str:
     """The command that runs a study from this folder.
 
     Args:
         cores: of this machine.
         gpus: that the study uses.
         configfiles: its files; none for the demo.
+        name: how a program is called; default: by its name.
     """
-    snakefile = "" if Path("Snakefile").exists() else ' --snakefile "$(emoadapt workflow)"'
+    snakefile = "" if Path("Snakefile").exists() else f' --snakefile "$({name("emoadapt")} workflow)"'
     words = ["--cores", str(cores), *(["--resources", f"gpu={gpus}"] if gpus else [])]
-    return f"snakemake{snakefile} {shlex.join([*words, *(['--configfile', *map(str, configfiles)] if configfiles else [])])}"
+    return f"{name('snakemake')}{snakefile} {shlex.join([*words, *(['--configfile', *map(str, configfiles)] if configfiles else [])])}"
 
 
 def _name_start(study: Study, configfiles: Sequence[Path]) -> str:
     gpus = 0 if study.device == "cpu" else len(list_devices())
-    return name_command(fit_threads(sys.maxsize), gpus, configfiles)
+    return name_command(fit_threads(sys.maxsize), gpus, configfiles, name_program)
 
 
 def _list_unused(study: Study, graph: Graph) -> Iterator[str]:

@@ -12,6 +12,7 @@ from emoadapt.config import Study, read_study
 from emoadapt.config.reading import DEMO
 from emoadapt.errors import ConfigError, DataError, EmoadaptError, name_count
 from emoadapt.machine.owner import refuse_other_study
+from emoadapt.machine.programs import name_program
 from emoadapt.study.check.study import print_check
 from emoadapt.study.new.classes import list_confounded
 from emoadapt.study.new.composing import Proposal, compose
@@ -165,7 +166,7 @@ def _check(study: Study, output: Path) -> None:
 
 
 def _describe_cost(study: Study) -> Iterator[str]:
-    """Hours of media, jobs and runs, as `emoadapt plan` counts them."""
+    """Hours of media, jobs and trainings, as `emoadapt plan` counts them."""
     sizes = measure_corpora(study, {}, {})
     rows = plan_study(study, sizes)
     hours = [size.seconds / 3600 for size in sizes.values() if size.seconds is not None]
@@ -175,7 +176,7 @@ def _describe_cost(study: Study) -> Iterator[str]:
     media = f"{sum(hours):.2f} hours of media" if hours else "unknown length"
     yield (
         f"cost: {media}; {name_count(jobs['feature'], 'extraction job')}, {name_count(jobs['stage1'], 'adaptation')}, "
-        f"{name_count(runs, 'run')} in {name_count(jobs['stage2'], 'training job')} (emoadapt plan --calibrate: hours)"
+        f"{name_count(runs, 'training')} in {name_count(jobs['stage2'], 'job')} (emoadapt plan --calibrate: hours)"
     )
 
 
@@ -190,4 +191,4 @@ def _describe_next(proposal: Proposal) -> Iterator[str]:
         if task.division.table:
             yield f"wrote {task.division.split['file']}, the parts of task {task.name}"
     yield "Next:"
-    yield f"emoadapt check --configfile {shlex.quote(str(proposal.output))}"
+    yield f"{name_program('emoadapt')} check --configfile {shlex.quote(str(proposal.output))}"

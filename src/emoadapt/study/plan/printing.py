@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.config.features import needs_video
+from emoadapt.errors import name_count
 from emoadapt.machine.devices import list_devices
 from emoadapt.plugins import list_plugins
 from emoadapt.schema import KEPT
@@ -68,7 +69,7 @@ def print_plan(
     if by_stage["stage2"]:
         print("\nStage 2")
         _print_table(
-            ["task", "model", "clips", "runs", "done", "jobs", "audio hours, all runs", f"{device} hours", ""],
+            ["task", "model", "clips", "trainings", "done", "jobs", "audio hours, all trainings", f"{device} hours", ""],
             [
                 [r.name, str(Model(r.backbone or "", r.start or "", r.finetuning or "")), r.subset, _count(r.runs), _count(r.runs and r.runs_done), _count(r.jobs),
                  show_hours(r.media_hours), show_hours(r.hours), r.needs]
@@ -102,11 +103,11 @@ def summarise_plan(
     jobs = sum(row.jobs or 0 for row in known)
     lines = [
         f"Stage 1: {len(stage1)} jobs, {sum(row.jobs_done for row in stage1)} done. "
-        f"Stage 2: {runs:,} runs in {jobs:,} jobs, {done:,} runs done.",
+        f"Stage 2: {name_count(runs, 'training')} in {name_count(jobs, 'job')}, {done:,} done; each fold of a run is a training.",
     ]
     if len(known) < len(stage2):
         lines.append(
-            f"Runs of {len(stage2) - len(known)} settings are not known: their folds are the speakers, or the parts, of a missing corpus."
+            f"Trainings of {len(stage2) - len(known)} settings are not known: their folds are the speakers, or the parts, of a missing corpus."
         )
     training = [*(row for row in rows if is_kept(row)), *stage1, *stage2]
     if not study.backbones:

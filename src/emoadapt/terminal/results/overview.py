@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from emoadapt.machine.programs import name_program
 from emoadapt.reporting.measures import count_digits, label_metric, list_main_metrics
 from emoadapt.reporting.style import interval, label_model, model_of, number, spread, subset_name
 from emoadapt.terminal.results.changes import list_outdated
@@ -114,4 +115,4 @@ def _print_models(results: Results) -> None:
     best = results.list_best_models()
     if best:
         print(f"the best of each task: {', '.join(map(str, best))}")
-    print(f"predict with one: emoadapt predict {shlex.quote(str((best or kept)[0]))} FILE ...")
+    print(f"predict with one: {name_program('emoadapt')} predict {shlex.quote(str((best or kept)[0]))} FILE ...")

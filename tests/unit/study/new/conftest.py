@@ -49,7 +49,7 @@ def write(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[Study, str,
         print_check(study)
         text = Path("mine.yaml").read_text()
         assert text.splitlines()[0].startswith("# Proposed by")
-        assert printed.splitlines()[-1] == "emoadapt check --configfile mine.yaml"
+        assert printed.splitlines()[-1].endswith("emoadapt check --configfile mine.yaml")
         return study, text, printed
 
     return call

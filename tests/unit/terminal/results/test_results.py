@@ -196,11 +196,11 @@ def test_the_overview_names_tables_and_kept_models(
     kept.mkdir(parents=True)
     (kept / "config.json").write_text("{}")
     seal_folder(kept)
-    assert f"predict with one: emoadapt predict {kept} FILE ..." in run("", monkeypatch, capsys)
+    assert f"emoadapt predict {kept} FILE ..." in run("", monkeypatch, capsys)
     best = Path("results/classifiers/t")
     best.parent.mkdir()
     best.symlink_to(kept.absolute())
-    assert "predict with one: emoadapt predict results/classifiers/t FILE ..." in run("", monkeypatch, capsys)
+    assert "emoadapt predict results/classifiers/t FILE ..." in run("", monkeypatch, capsys)
     assert "no clip was set aside, and none has a note" in run("quarantine", monkeypatch, capsys)
 
 
