@@ -9,6 +9,7 @@ import polars as pl
 
 from emoadapt.errors import show
 from emoadapt.exploring.counts import LabelCount, Matrix, StatusCount
+from emoadapt.listing.names import note_case_twins
 from emoadapt.schema import UNREADABLE
 from emoadapt.storage.frames import read_frame
 
@@ -59,7 +60,10 @@ def list_copies(manifests: Sequence[Path], media: pl.Series) -> list[str]:
 def _judge_labels(clips: pl.DataFrame, labels: Sequence[LabelCount]) -> list[str]:
     if not labels:
         return ["No clip has a label."] if clips["arousal"].null_count() == clips.height else []
-    found = []
+    found = [
+        f"{note[:1].upper()}{note[1:]}. The counts of this page are of labels as they are written, before any class_map."
+        for note in note_case_twins("labels", clips["label"].to_list())
+    ]
     if without := clips["label"].null_count():
         found.append(f"{without:,} of {clips.height:,} clips have no label.")
     if rare := [f"{one.label} ({one.clips})" for one in labels if one.clips < FEW]:

@@ -55,6 +55,14 @@ def test_a_corpus_without_labels_or_speakers_has_no_matrix(make_clips):
     assert facts["speakers"] == "unknown" and facts["label"] == "none" and facts["clips"] == "2"
 
 
+def test_spellings_of_one_label_are_named_before_what_is_counted_of_them(make_clips):
+    """Symptom: labels were called rare, and speakers were said to lack them, since each was spelt in several ways."""
+    clips = make_clips([("a", "s", None, "Happy"), ("b", "s", None, "happy"), ("c", "s", None, "sad")])
+    first = list_oddities(clips, count_labels(clips, SECONDS), None, [])[0]
+    assert first.startswith("Labels that differ by case alone count as different labels (Happy 1, happy 1)")
+    assert first.endswith("The counts of this page are of labels as they are written, before any class_map.")
+
+
 def test_facts_name_values_with_their_counts(clips):
     facts = dict(list_facts(clips, "1.00"))
     assert facts["sex"] == "male 3, female 2, unknown 1" and facts["label"] == "anger 3, joy 2, unknown 1"

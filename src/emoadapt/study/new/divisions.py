@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emoadapt.corpora.base import Utterance
+from emoadapt.errors import name_count
 from emoadapt.study.new.drafts import Draft
 
 FEW_SPEAKERS = 12
@@ -158,7 +159,7 @@ def _tabulate_clips(draft: Draft, labelled: Sequence[int], speakers: int, unknow
     reason = (
         f"the speakers of {unknown} clips are unknown"
         if unknown
-        else f"there are {speakers} speakers, and a split needs 3"
+        else f"there {'is' if speakers == 1 else 'are'} {name_count(speakers, 'speaker')}, and a split needs 3"
     )
     warning = f"Divided clip by clip, since {reason}: people may be in train and test, which makes scores too good."
     return Division({"by": "table", "file": table}, warning, {"speakers": "report"}, parts, warning, True)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from emoadapt.errors import CorpusError, EmoadaptError, show
+from emoadapt.errors import CorpusError, EmoadaptError, name_count, show
 from emoadapt.listing.folders import FolderContent, describe_passed_over, survey_folder
 from emoadapt.plugins import check_plugin
 from emoadapt.study.new.columns import choose_columns
@@ -157,4 +157,4 @@ def _note_uncovered(media: Collection[str], read: MediaTable) -> list[str]:
     joined = (
         f"; {', '.join(read.others)} names others: join the tables, with a column for the part" if read.others else ""
     )
-    return [f"{len(rest):,} media files are not in {read.path.name}, and are left out: {show(rest)}{joined}"]
+    return [f"{name_count(len(rest), 'media file')} not named in {read.path.name}, and left out: {show(rest)}{joined}"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.config import load_study
-from emoadapt.errors import CorpusError, EmoadaptError, Problem, show
+from emoadapt.errors import CorpusError, EmoadaptError, Problem, name_count, show
 from emoadapt.storage.spreadsheets import CsvWriter
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.tasks import find_task_problems
@@ -92,6 +92,7 @@ def _settle(
         CorpusError: no split passes with two classes.
     """
     refused: list[str] = []
+    first = classes
     while True:
         for division in list_divisions(draft, list(_list_used(draft, classes, attributes)), table.as_posix()):
             task = TaskDraft(name, draft, classes, attributes, division, refused)
@@ -99,11 +100,20 @@ def _settle(
                 return _warn_confounded(task)
             refused.append(f"{division.split['by']}: {problems[0]}")
         if classes is None or len(classes.counts) <= 2:
-            raise CorpusError(
-                f"no split of {draft.folder} is possible: {refused[-1] if refused else 'no clip is labelled'}"
-            )
+            raise CorpusError(_explain_none(draft, first))
         classes = classes.drop_rarest()
         refused.clear()
+
+
+def _explain_none(draft: Draft, classes: Classes | None) -> str:
+    """Say why a corpus has no task of its own, and what it is good for."""
+    speakers = f"of {name_count(len(draft.speakers), 'speaker')}" if draft.speakers else "of unknown speakers"
+    if classes is None:
+        return f"{draft.folder} has too few rated clips ({speakers}) to divide into train, dev and test; add clips"
+    return (
+        f"{draft.folder} has too few clips to divide into train, dev and test with two classes in each: {classes.describe()}, {speakers}; "
+        "add clips, or name the folder beside another labelled corpus, whose task can be tested on it (test_also)"
+    )
 
 
 def _warn_confounded(task: TaskDraft) -> TaskDraft:

@@ -164,7 +164,7 @@ def test_media_that_only_other_tables_name_are_pointed_out(fill, write):
             "file,spk,emotion\n" + "".join(f"{i}.wav,s{i // 2 % 5},{'ab'[i % 2]}\n" for i in part)
         )
     _, _, printed = write("talks")
-    assert "12 media files are not in train.csv, and are left out: 50.wav," in printed
+    assert "12 media files not named in train.csv, and left out: 50.wav," in printed
     assert "test.csv names others: join the tables, with a column for the part" in printed
 
 
@@ -203,6 +203,27 @@ def test_two_speakers_cannot_be_divided_and_codes_can_be_classes(fill, write):
     study, _, printed = write("talks")
     assert study.tasks["talks"].classes == ("0", "1")
     assert "since there are 2 speakers, and a split needs 3: people may be in train and test" in printed
+
+
+def test_a_rare_label_that_seems_to_mean_a_class_is_asked_about(fill, write):
+    """Symptom: `Hapy` was left out with the rare labels, and nobody looked at it."""
+    root = fill("talks", [f"{i}.wav" for i in range(61)])
+    words = [("happy", "sad")[i // 5 % 2] for i in range(60)] + ["Hapy"]
+    make_table(root, [(f"s{i % 5}", word, "") for i, word in enumerate(words)])
+    _, text, printed = write("talks")
+    sentence = "label Hapy is left out (1 clip, fewer than 10), and seems to mean happiness: if it does, write {Hapy: happiness} into class_map"
+    assert f"LOOK AT THIS: talks: {sentence}" in printed and sentence in " ".join(text.replace("#", "").split())
+
+
+def test_too_few_clips_for_any_split_are_counted_and_nothing_is_written(fill, write):
+    """Symptom: the advice was to edit a study that had not been written."""
+    root = fill("one", [f"{i}.wav" for i in range(5)])
+    make_table(root, [("s0", word, "") for word in ("angry", "Angry", "sad", "happy", "happy")])
+    with pytest.raises(
+        CorpusError, match=r"one has too few clips .*: anger 2, happiness 2, sadness 1, of 1 speaker; add clips"
+    ):
+        write("one", wishes=Wishes(label="emotion"))
+    assert not list(Path().glob("*.yaml")) and not list(Path().glob("*.csv"))
 
 
 def test_unknown_speakers_are_divided_clip_by_clip_and_said(fill, write):
