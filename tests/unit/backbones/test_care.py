@@ -400,6 +400,7 @@ def test_clips_kept_front_end_and_copies_agree() -> None:
         ({"text": "speech"}, "text: speech is not a text encoder"),
         ({"text": "nobody"}, "text: nobody is not defined"),
         ({"common": 3, "branch": 2}, "common and branch need 5 layers, and speech has 4"),
+        ({"common": None, "branch": 2, "words": {"layers": 1}}, "each encoder gets 2 layers, and words has 1"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(care: dict[str, Any], message: str) -> None:
@@ -408,13 +409,9 @@ def test_a_study_that_cannot_be_is_refused(care: dict[str, Any], message: str) -
 
 
 def test_models_that_do_not_fit_are_refused() -> None:
-    for options, message in (
-        ({"adapters": False, "words": {"hidden_size": 24}}, "both must be equally wide"),
-        ({"common": None, "branch": 2, "words": {"layers": 1}}, "2 text layers"),
-    ):
-        study = load_study(make_values(**options))
-        with pytest.raises(ModelError, match=message):
-            load_backbone(study.backbones["care"], Path("nowhere"))
+    study = load_study(make_values(adapters=False, words={"hidden_size": 24}))
+    with pytest.raises(ModelError, match="both must be equally wide"):
+        load_backbone(study.backbones["care"], Path("nowhere"))
 
 
 @pytest.mark.parametrize(("part", "architecture", "message"), [

@@ -101,7 +101,7 @@ def test_folds_that_only_a_missing_corpus_could_tell_are_unknown(study):
     rows = plan_study(study[0], measure_corpora(*study, {}))
     row = find(rows, name="loso", start="original")
     assert (row.runs, row.jobs, row.needs) == (None, None, "needs corpus calls")
-    assert any("Runs of 2 settings are not known" in line for line in summarise_plan(study[0], rows, None, 1))
+    assert any("Trainings of 2 settings are not known" in line for line in summarise_plan(study[0], rows, None, 1))
 
 
 def test_finished_runs_are_counted_by_their_files(study):
