@@ -221,8 +221,10 @@ def list_scope_notes(finetunings: Mapping[str, Finetuning]) -> list[str]:
     if not set(scopes) - {"train"}:
         return []
     said = [f"{text} ({listing(scopes[scope])})" for scope, text in _SCOPES.items() if scope in scopes]
+    parts = [f"z-scored with the statistics {', '.join(said)}"] if said else []
+    parts += [f"not z-scored ({listing(scopes['none'])})"] if "none" in scopes else []
     mixed = "; rows with different statistics are no fair comparison of models" if len(scopes) > 1 else ""
-    return [f"Vectors are z-scored with the statistics {', '.join(said)}{mixed}."]
+    return [f"Vectors are {', and '.join(parts)}{mixed}."]
 
 
 def list_score_notes(study: Study, tasks: Iterable[str]) -> list[str]:

@@ -93,6 +93,19 @@ def test_the_usual_statistics_are_not_spoken_of(make_study) -> None:
     ]  # fmt: skip
 
 
+def test_vectors_that_are_not_scaled_are_spoken_of(make_study) -> None:
+    """Symptom: "Vectors are z-scored with the statistics ." where all had `normalise: none`."""
+    plain = {"method": "probe", "backbones": ["tiny"], "normalise": "none"}
+    probes = {"default": {"backbones": ["tiny"]}, "plain": plain, "usual": plain | {"normalise": "train"}}
+    study = make_study(finetunings={name: probes[name] for name in ("default", "plain")}, report={})
+    assert "Vectors are not z-scored (plain)." in list_method_notes(study, study.finetunings)
+    study = make_study(finetunings=probes, report={})
+    assert list_method_notes(study, study.finetunings)[-1] == (
+        "Vectors are z-scored with the statistics of the training clips (usual), and not z-scored (plain); rows with different statistics "
+        "are no fair comparison of models."
+    )
+
+
 def test_small_groups_are_said(reported) -> None:
     study, inputs, _, folder = reported
     sentence = (

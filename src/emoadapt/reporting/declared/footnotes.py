@@ -57,7 +57,7 @@ def list_footnotes(
         notes += [
             remark for task in shown["task"].unique(maintain_order=True) for remark in (remarks or {}).get(task, ())
         ]
-    return [*notes, *(table.notes or ())]
+    return list(dict.fromkeys([*notes, *(table.notes or ())]))
 
 
 def _name(study: Study, table: TableConfig, key: str) -> str:

@@ -123,6 +123,12 @@ def test_remarks_on_a_task_stand_below_the_tables_that_show_it(paper):
     assert found == ["table_2"]
 
 
+def test_a_sentence_that_holds_for_several_tasks_is_said_once(paper):
+    tidy = build_cells(paper.study, "table_2", paper.frame)
+    said = "2 clips of films are the same recording."
+    assert list_footnotes(paper.study, "table_2", tidy, {"msp_podcast": [said, said]}).count(said) == 1
+
+
 def test_markdown_has_as_many_cells_in_every_line_and_no_accidental_emphasis(paper):
     for name in ("table_1", "table_3", "table_6", "figure_3"):
         grid, notes, _ = shown(paper, name)
