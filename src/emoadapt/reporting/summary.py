@@ -24,6 +24,7 @@ from emoadapt.reporting.style import (
     subset_name,
     vary_runs,
 )
+from emoadapt.study.nodes import ORIGINAL, Model
 
 Row = dict[str, Any]
 
@@ -83,6 +84,12 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
     ]
     if not compared:
         headline = "No adapted model was compared with an original, so this report shows no effect of adaptation."
+        if any(row.get("reference_difference") is not None and row["start"] != ORIGINAL for row in rows):
+            baseline = name_model(study, Model.parse(str(study.report.baseline)))
+            headline = (
+                f"No adapted model was compared with its own original. The tables compare all models with {baseline}: a difference from "
+                "another model is not the effect of adaptation alone."
+            )
         if not study.tasks:
             headline = (
                 "This study adapts speech models to unlabelled clips, and trains no classifier."

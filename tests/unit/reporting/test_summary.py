@@ -138,6 +138,19 @@ def test_summary_without_comparisons_says_so(study):
     assert not found.ledger.rows and not found.by_size
 
 
+def test_a_comparison_with_another_model_is_no_effect_of_adaptation(study):
+    """Symptom: a study of CARE, whose tables compare it with the speech model that it is made of, "shows no effect"."""
+    row = {**ROW, "difference": None, "reference_difference": -0.06}
+    frame = pl.DataFrame([row], schema_overrides={"difference": pl.Float64})
+    headline = summarise_results(study, frame, frame.clear()).headline
+    assert headline.startswith(
+        "No adapted model was compared with its own original. The tables compare all models with egemaps mlp (25"
+    )
+    assert headline.endswith("a difference from another model is not the effect of adaptation alone.")
+    alone = frame.with_columns(start=pl.lit("original"))
+    assert "shows no effect of adaptation" in summarise_results(study, alone, alone.clear()).headline
+
+
 def test_a_study_that_adapts_nothing_begins_with_its_best_score(make_study):
     """Symptom: the largest sentence of the page was that no adapted model was compared."""
     frame = pl.DataFrame(
