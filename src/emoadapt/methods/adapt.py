@@ -26,7 +26,7 @@ class Config(AugmentedOptimisation, Adaptation):
         {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}, min_length=1
     )
     """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face. `l2_sp` and `distillation` need no target: they keep
-    the model near its start. Nor does `wav2vec2`, which may be the only one."""
+    the model near its start. Nor do `wav2vec2` and `masked_units`, of which one may be the only one."""
     layer: Literal["last", "weighted"] | Annotated[int, Field(ge=0)] | None = None
     """Layer that the objectives read; 0 is the transformer's input, and layers above it stay as they were. `weighted`: a learned convex
     mean of all, which only the objectives use. null: what the backbone's `layers` says."""

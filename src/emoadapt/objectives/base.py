@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from emoadapt.layers.trainable import TrainableBackbone
 
 Reduction = Literal["mean", "sum"]
+Preview = Callable[[], Iterable["Batch"]]
+"""Batches of training clips, at most some thousand, the same at each call."""
 
 
 def load_objective(name: str) -> Objective:
@@ -384,6 +386,13 @@ class Untargeted(ABC):
 
         Raises:
             ModelError: it cannot be learned by this backbone.
+        """
+        return
+
+    def look(self, clips: Preview) -> None:
+        """Learn something of training clips; called once after `begin`, also where a run continues, and before `head`.
+
+        What it finds and a continued run must not find anew, such as centres of clusters, belongs into the state of the head.
         """
         return
 

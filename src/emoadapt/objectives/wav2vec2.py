@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from emoadapt.errors import ModelError
 from emoadapt.layers.heads import seeded
-from emoadapt.layers.masked_contrast import Contrast, MaskedContrast, draw_masks, draw_negatives
+from emoadapt.layers.masked_contrast import Contrast, MaskedContrast, draw_negatives
+from emoadapt.layers.masking import check_speech, mask_spans_of, run_masked, start_mask
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.objectives.base import Measured, Outputs, Untargeted
 
@@ -34,9 +33,7 @@ class Contrasted(MaskedContrast):
     def __init__(self, backbone: SpeechBackbone, seed: int) -> None:
         super().__init__(Contrast(), backbone.cnn_dimension, backbone.hidden_width, seed)
         with seeded(seed):
-            self.mask = nn.Parameter(torch.rand(backbone.hidden_width))
-        if (known := getattr(backbone.model, "masked_spec_embed", None)) is not None:
-            self.mask.data.copy_(known.detach())
+            self.mask = start_mask(backbone)
 
 
 class Objective(Untargeted):
@@ -52,50 +49,25 @@ class Objective(Untargeted):
 
     def begin(self, backbone: TrainableBackbone) -> None:
         """See `Untargeted`."""
-        _check(backbone)
+        check_speech(backbone, "wav2vec2")
 
     def head(self, backbone: TrainableBackbone, seed: int) -> Contrasted:
         """See `Untargeted`."""
-        return Contrasted(_check(backbone), seed)
+        return Contrasted(check_speech(backbone, "wav2vec2"), seed)
 
     def measure(self, outputs: Outputs, head: Contrasted) -> Measured:
         """See the class."""
         frames, lengths = outputs.signals
         if head.training:
             head.anneal(outputs.step)
-        masked, negatives = _draw(outputs, head.settings)
+        masked, places = mask_spans_of(frames, lengths, outputs.keys, head.settings)
+        negatives = torch.from_numpy(draw_negatives(places, outputs.keys, head.settings.negatives)).to(frames.device)
         if not len(negatives):
             idle = sum(parameter.sum() for parameter in head.parameters()) + frames.sum()
             return Measured(idle * 0.0, torch.zeros_like(lengths.sum()))
-        parts = _check(outputs.backbone).parts
-        hidden = parts.project(frames, lengths)
-        hidden = torch.where(masked[..., None], head.mask.to(hidden.dtype), hidden)
-        (last,) = parts.transform(hidden, lengths, every=False)
+        last = run_masked(check_speech(outputs.backbone, "wav2vec2"), frames, lengths, masked, head.mask)
         losses = head(nn.functional.layer_norm(frames, frames.shape[2:]), last, masked, negatives)
         sums = {"contrastive": losses.contrastive, "diversity": losses.diversity, "accuracy": losses.hits}
         chance = torch.ones_like(losses.contrastive) / (1 + head.settings.negatives)
         scores = {name: value.detach() / losses.n_frames for name, value in sums.items()} | {"chance": chance}
         return Measured(head.combine(losses), masked.sum(), scores)
-
-
-def _draw(outputs: Outputs, settings: Contrast) -> tuple[Tensor, Tensor]:
-    """Masks (batch, n_frames), and negatives (n_masked, n_negatives) of a batch."""
-    frames, lengths = outputs.signals
-    found = draw_masks(lengths.tolist(), outputs.keys, settings)
-    masked = np.pad(found, ((0, 0), (0, frames.shape[1] - found.shape[1])))
-    negatives = draw_negatives(masked, outputs.keys, settings.negatives)
-    return torch.from_numpy(masked).to(frames.device), torch.from_numpy(negatives).to(frames.device)
-
-
-def _check(backbone: TrainableBackbone) -> SpeechBackbone:
-    """The backbone, a speech model.
-
-    Raises:
-        ModelError: it has no frames between its front end and its transformer that could be masked.
-    """
-    if not isinstance(backbone, SpeechBackbone):
-        raise ModelError(
-            f"objective wav2vec2 masks what a speech model's front end makes of audio, and {backbone.origin} is no speech model; name "
-            "speech models alone in the adaptation's `backbones`"
-        )
-    return backbone

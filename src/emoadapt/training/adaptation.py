@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PREVIEWED = 1000
+"""Most training clips that an objective sees before training."""
+
 
 def adapt(job: AdaptationJob) -> None:
     """Train a backbone on the objectives of an adaptation and save it.
@@ -88,10 +91,11 @@ def adapt(job: AdaptationJob) -> None:
         if model.standardised:
             model.fit_input(*measure_frames(next(iter(clips.sources.values())), clips.chosen["train"]))
         untargeted = clips.untargeted
-        adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed, settings.layer, untargeted)
-        check_layer(adapter, job)
         for objective in untargeted.values():
             objective.begin(model)
+            objective.look(clips.preview)
+        adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed, settings.layer, untargeted)
+        check_layer(adapter, job)
         if settings.compile:
             model.compile_layers()
         curve = Curve("stage1", job.name)
@@ -345,8 +349,16 @@ class TrainingClips:
 
     def load(self, part: str) -> Any:
         """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
-        seed = self.settings.seed if part == "train" else None
-        n_samples = {name: self.targets.value(name, "n_samples") for name in self.chosen[part]}
+        return self._load(self.chosen[part], self.settings.seed if part == "train" else None)
+
+    def preview(self) -> Any:
+        """Loader of training clips, at most `PREVIEWED`, drawn with the seed and cropped at the beginning."""
+        names = sorted(self.chosen["train"])
+        drawn = np.random.default_rng(self.settings.seed).permutation(len(names))[:PREVIEWED]
+        return self._load([names[place] for place in drawn], None)
+
+    def _load(self, names: Iterable[str], seed: int | None) -> Any:
+        n_samples = {name: self.targets.value(name, "n_samples") for name in names}
         sources = self.sources | {name_role(name): source for name, source in self.frames.items()}
         return load_signals(sources, self.annotate, n_samples, self.settings, self.backbone, seed)
 

@@ -340,9 +340,10 @@ def test_missing_normaliser_is_refused(work) -> None:
         {"schedule": "plateau", "warmup": 0.5, "weighting": "gradnorm", "accumulate": 4, "patience": 5},
         {"schedule": "linear", "weighting": "uncertainty", "optimizer": "adamw"},
         {"objectives": {"wav2vec2": 1.0}},
+        {"objectives": {"masked_units": 1.0}},
         {"augment": [{"chain": "ahn2024"}]},
     ],
-    ids=["default", "steps", "plateau", "linear", "without target", "augmented"],
+    ids=["default", "steps", "plateau", "linear", "without target", "units", "augmented"],
 )
 def test_killed_run_resumes_and_ends_with_the_same_model(
     work, small_codebooks, settings: dict, monkeypatch: pytest.MonkeyPatch
