@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -351,11 +351,16 @@ class TrainingClips:
         """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
         return self._load(self.chosen[part], self.settings.seed if part == "train" else None)
 
-    def preview(self) -> Any:
-        """Loader of training clips, at most `PREVIEWED`, drawn with the seed and cropped at the beginning."""
+    def preview(self) -> Iterator[Any]:
+        """Batches of training clips, at most `PREVIEWED` clips, drawn with the seed and cropped at the beginning.
+
+        Of several processes each gets all of them, so that all learn the same.
+        """
         names = sorted(self.chosen["train"])
         drawn = np.random.default_rng(self.settings.seed).permutation(len(names))[:PREVIEWED]
-        return self._load([names[place] for place in drawn], None)
+        loader = self._load([names[place] for place in drawn], None)
+        for keys in loader.batch_sampler.arrange(0):
+            yield loader.collate_fn([loader.dataset[key] for key in keys])
 
     def _load(self, names: Iterable[str], seed: int | None) -> Any:
         n_samples = {name: self.targets.value(name, "n_samples") for name in names}
