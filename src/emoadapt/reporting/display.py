@@ -15,6 +15,7 @@ from emoadapt.reporting.style import (
     interval,
     label_model,
     model_of,
+    name_place,
     number,
     probability,
     spread,
@@ -61,7 +62,7 @@ def present_chance(name: str, tidy: pl.DataFrame, names: Mapping[str, str] | Non
         return pl.DataFrame()
     rows = []
     for _, part in tidy.group_by("task", "test_corpus", maintain_order=True):
-        row = {"task": _place(part.row(0, named=True)), "tested on": part["test_corpus"][0], "model": CHANCE_NAME}
+        row = {"task": name_place(part.row(0, named=True)), "tested on": part["test_corpus"][0], "model": CHANCE_NAME}
         keys = ["metric"] if "corpus" in tidy.columns else ["label"]
         levels = part.group_by(keys, maintain_order=True).agg(pl.col("chance").mean()).drop_nulls()
         digits = 3 if "corpus" in tidy.columns else 2
@@ -83,16 +84,9 @@ def present_whole(name: str, tidy: pl.DataFrame, names: Mapping[str, str] | None
     return shown if levels.is_empty() else pl.concat([shown, levels])
 
 
-def _place(row: Row) -> str:
-    """The task, and the corpus that the model was tested on if it is another one than the task's."""
-    if row["test_corpus"] == row.get("corpus", row["test_corpus"]):
-        return row["task"]
-    return f"{row['task']} → {row['test_corpus']}"
-
-
 def _setting(row: Row) -> Row:
     return {
-        "task": _place(row),
+        "task": name_place(row),
         "training clips": subset_name(row["subset"]),
         "model": row["model"],
         "weights": row["weights"],

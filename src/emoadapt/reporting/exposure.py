@@ -12,6 +12,7 @@ from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.reporting.style import listing
 from emoadapt.storage.frames import read_frame
+from emoadapt.tasks.divisions import UNLABELLED
 from emoadapt.tasks.leaks import describe_leak
 from emoadapt.tasks.leaks import read_clips as read_clips
 from emoadapt.tasks.overlap import find_shared_clips
@@ -22,6 +23,8 @@ _TESTED = ("task", "test_corpus", "test_clips", "seen_clips", "test_speakers", "
 def count_shared(splits: pl.DataFrame, clips: pl.DataFrame) -> dict[tuple[Any, ...], tuple[int, int]]:
     """(corpus, partition, fold, split) -> its clips, and its speakers, that are also in another split of the fold.
 
+    Clips that are read without labels count for no split but their own; the table `leaks` compares them with the test set.
+
     Args:
         splits: SPLITS rows of a task.
         clips: as from `read_clips`.
@@ -30,7 +33,7 @@ def count_shared(splits: pl.DataFrame, clips: pl.DataFrame) -> dict[tuple[Any, .
     joined = splits.join(clips, on="utterance_id", how="left").partition_by("partition", "fold", as_dict=True)
     for division, rows in joined.items():
         for (corpus, split), part in rows.partition_by("corpus", "split", as_dict=True).items():
-            others = rows.filter(pl.col("split") != split)
+            others = rows.filter(~pl.col("split").is_in([split, UNLABELLED]))
             people = set(part["person"].drop_nulls()) & set(others["person"].drop_nulls())
             shared[corpus, *division, split] = (len(find_shared_clips(part, others)), len(people))
     return shared

@@ -103,7 +103,7 @@ def _panels(study: Study, frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]
     order = sorted(found, key=lambda key: (tasks.index(key[0]), key[1] != study.tasks[key[0]].corpus, key[1]))
     panels = []
     for task, corpus in order:
-        title = task if corpus == study.tasks[task].corpus else f"{task} → {corpus} (tested without training)"
+        title = task if corpus == study.tasks[task].corpus else f"{task} → {corpus} (trained without its labels)"
         panels.append((title, found[task, corpus]))
     return panels
 

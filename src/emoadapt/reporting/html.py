@@ -76,7 +76,9 @@ _READ_CHANCE = " Dotted: chance, what needs no learning."
 
 # section: (heading, tables, figures, introduction)
 _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
-    "results": ("Results", ("results",), ("results",), "Tested on the corpus that the models were fine-tuned on."),
+    "results": ("Results", ("results",), ("results",), 
+        "Tested on clips of the corpus that the models were fine-tuned on, or, where all of its clips train, on the other corpora of the task.",
+    ),
     "low-resource": ("Few labelled clips", ("low_resource",), ("low_resource",), "The same task with fewer training clips."),
     "classes": (
         "Per class and confusion", ("per_class_f1",), ("per_class_f1", "confusion"), "Which emotions are told apart, and which are not.",
@@ -95,7 +97,7 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
         "Distance from the starting point", ("cosine_distance",), ("cosine_distance",),
         "Mean cosine distance between the pooled embeddings of a fine-tuned model and of its own starting point.",
     ),
-    "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora that the models were never trained on."),
+    "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora of which the models read no label."),
     "extracted": (
         "What was extracted", ("extracted",), (),
         "Features of `features.also`. A shard is a Parquet file with a row for each clip; a row that is not ok has no values "
@@ -296,7 +298,7 @@ def _collect_notices(study: Study, tables: Path) -> list[str]:
         *list_gaps(per_class, cross, data, study),
         *list_lone_answers(per_class, study),
         *list_few_runs(_stack(results, cross), study),
-        *list_exposures(stage1, data),
+        *list_exposures(stage1, data, leaks),
         *list_copies(leaks),
     ]
 

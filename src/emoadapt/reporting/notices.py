@@ -104,12 +104,17 @@ def list_mixed_versions(versions: Mapping[str, str]) -> list[str]:
     ]
 
 
-def list_exposures(stage1: pl.DataFrame, data: pl.DataFrame) -> list[str]:
+_READ_UNLABELLED = {"target_clips": "clips", "target_speakers": "speakers"}
+"""Kind of leak between a target's unlabelled part and its test part, the worse one first -> what is shared."""
+
+
+def list_exposures(stage1: pl.DataFrame, data: pl.DataFrame, leaks: pl.DataFrame) -> list[str]:
     """Sentences about test clips and test speakers that a model met before its test.
 
     Args:
         stage1: the tidy table `stage1_data`.
         data: the tidy table `data`.
+        leaks: the tidy table `leaks`.
     """
     notices = []
     for row in stage1.iter_rows(named=True):
@@ -128,13 +133,32 @@ def list_exposures(stage1: pl.DataFrame, data: pl.DataFrame) -> list[str]:
     worst = tested.group_by("task", "corpus", maintain_order=True).agg(pl.col("shared_clips", "shared_speakers").max())
     for task, corpus, clips, speakers in worst.iter_rows():
         if clips:
+            are = "is" if clips == 1 else "are"
             notices.append(
-                f"{clips:,} test clips of {corpus} (task {task}) are ALSO IN TRAIN OR DEV: its scores are too good."
+                f"{name_count(clips, 'test clip')} of {corpus} (task {task}) {are} ALSO IN TRAIN OR DEV: its scores are too good."
             )
         elif speakers:
+            are = "is" if speakers == 1 else "are"
             notices.append(
-                f"{speakers:,} test speakers of {corpus} (task {task}) are also in train or dev: its scores are not those of unseen speakers."
+                f"{name_count(speakers, 'test speaker')} of {corpus} (task {task}) {are} also in train or dev: its scores are not those of "
+                "unseen speakers."
             )
+    return [*notices, *_list_read_unlabelled(leaks)]
+
+
+def _list_read_unlabelled(leaks: pl.DataFrame) -> list[str]:
+    """Sentences about test clips, or else test speakers, that are among the clips of the target which are read without labels."""
+    found: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+    for row in leaks.filter(pl.col("kind").is_in(_READ_UNLABELLED), pl.col("count") > 0).iter_rows(named=True):
+        found.setdefault((row["task"], row["corpus"]), {})[row["kind"]] = row["count"], row["of"]
+    notices = []
+    for (task, corpus), counts in found.items():
+        kind = next(kind for kind in _READ_UNLABELLED if kind in counts)
+        count, of = counts[kind]
+        notices.append(
+            f"{count:,} of the {of:,} test {_READ_UNLABELLED[kind]} of {corpus} (task {task}) {'is' if count == 1 else 'are'} also in its part "
+            f"that is read WITHOUT LABELS: scores there of models that read it are not those of unseen {_READ_UNLABELLED[kind]}."
+        )
     return notices
 
 

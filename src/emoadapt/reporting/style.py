@@ -98,6 +98,13 @@ def _list_parts(model: Model, weights: str) -> list[str]:
     return [model.backbone, *start, *([] if model.finetuning == DEFAULT else [model.finetuning])]
 
 
+def name_place(row: Mapping[str, Any]) -> str:
+    """The task, and the corpus that the model was tested on if it is another one than the task's."""
+    if row["test_corpus"] == row.get("corpus", row["test_corpus"]):
+        return row["task"]
+    return f"{row['task']} → {row['test_corpus']}"
+
+
 def name_model(study: Study, model: Model) -> str:
     """A model in a sentence or a figure, with a note on its weights, or on its descriptors."""
     weights, names = weights_of(study, model.backbone), study.report.names

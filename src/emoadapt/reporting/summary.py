@@ -18,6 +18,7 @@ from emoadapt.reporting.style import (
     model_key,
     model_of,
     name_model,
+    name_place,
     number,
     probability,
     subset_key,
@@ -181,7 +182,6 @@ def keep_by_holm(p_values: Sequence[float | None]) -> list[bool]:
 def _describe_group(study: Study, rows: list[Row]) -> str:
     """All comparisons on one test set with one number of training clips: gains, losses, and the rest as such."""
     first = rows[0]
-    place = first["task"] if first["test_corpus"] == first["corpus"] else f"{first['task']} → {first['test_corpus']}"
     by_verdict = {sign: [row for row in rows if verdict(row) == sign] for sign in (1, -1, 0)}
     parts = []
     for sign, label in ((1, "better than the original"), (-1, "worse")):
@@ -199,7 +199,7 @@ def _describe_group(study: Study, rows: list[Row]) -> str:
             parts.append(
                 f"{label} (n.s.): {len(open_)} model{'s' if len(open_) > 1 else ''}, differences {low} to {high}"
             )
-    return f"{place}, {subset_name(first['subset'])}: {'; '.join(parts)}."
+    return f"{name_place(first)}, {subset_name(first['subset'])}: {'; '.join(parts)}."
 
 
 def _list_facts(study: Study, rows: list[Row]) -> str:
@@ -228,12 +228,9 @@ def _build_ledger(study: Study, compared: list[Row], groups: list[list[Row]]) ->
     rows: list[tuple[str, list[dict[str, str] | None]]] = []
     for group in groups:
         first, cells = group[0], {model_of(row): row for row in group}
-        place = (
-            first["task"] if first["test_corpus"] == first["corpus"] else f"{first['task']} → {first['test_corpus']}"
-        )
         rows.append(
             (
-                f"{place}, {subset_name(first['subset'])}",
+                f"{name_place(first)}, {subset_name(first['subset'])}",
                 [None if model not in cells else _fill_cell(cells[model]) for model in models],
             )
         )
@@ -279,21 +276,23 @@ def describe_difference(study: Study, row: Row) -> str:
 
 
 def _describe_best(study: Study, task: str, rows: list[Row]) -> list[str]:
-    """The best model at the largest training set, beside the baseline of the report."""
-    rows = [row for row in rows if row["test_corpus"] == row["corpus"]]
-    if not rows:
-        return []
+    """The best model at the largest training set on each corpus that the task's table is about, beside the baseline of the report."""
+    parts = ([row for row in rows if row["test_corpus"] == corpus] for corpus in study.tasks[task].first_tested)
+    return [_describe_best_of(study, part) for part in parts if part]
+
+
+def _describe_best_of(study: Study, rows: list[Row]) -> str:
     largest = max((row["subset"] for row in rows), key=subset_key)
     rows = [row for row in rows if row["subset"] == largest]
     best = max(rows, key=lambda row: row["mean"])
     text = (
-        f"The highest {label_metric(best['metric'])} on {task} with {subset_name(largest)} is {number(best['mean'])} "
+        f"The highest {label_metric(best['metric'])} on {name_place(best)} with {subset_name(largest)} is {number(best['mean'])} "
         f"{interval(best['low'], best['high'])} ({name_model(study, model_of(best))}, n = {best['n']:,}"
         + ("" if best.get("chance") is None else f"; chance {number(best['chance'])}")
     )
     baseline = [row for row in rows if str(model_of(row)) == study.report.baseline]
     if baseline and best not in baseline:
-        return [
+        return (
             f"{text}); the baseline {name_model(study, model_of(baseline[0]))} reaches {number(baseline[0]['mean'])}."
-        ]
-    return [text + ")."]
+        )
+    return text + ")."

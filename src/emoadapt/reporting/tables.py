@@ -127,7 +127,7 @@ def build_tables(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
     chance = find_levels(read_frame(inputs.confusion, schema.CONFUSION))
     measured = read_frame(inputs.metrics, schema.METRICS)
     results = add_chance(build_results(study, read_frame(inputs.comparisons, schema.COMPARISONS)), chance)
-    home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
+    home, away = split_home(study, results)
     classes = add_chance(average_runs(study, measured.filter(metric="f1")), chance)
     tables = {
         "results": home.filter(~pl.col("metric").is_in(APART)),
@@ -135,7 +135,7 @@ def build_tables(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
         "per_class_f1": count_lone_answers(classes, read_frame(inputs.confusion, schema.CONFUSION)),
         "f1_bias": home.filter(metric="f1_bias"),
         "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label", "n_least"),
-        "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
+        "cross_corpus": away.filter(~pl.col("metric").is_in(APART)),
         "objectives": build_learned(study, read_frame(inputs.curves, schema.CURVES)),
         **_build_data(study, inputs),
         **_build_audits(study, inputs),
@@ -150,6 +150,18 @@ def build_tables(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
     if (pretext := build_pretext(inputs.adapted)).height:
         tables["pretext"] = pretext
     return tables
+
+
+def split_home(study: Study, results: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows about the corpora that a task's score is of (its own one, or the others if all of its own clips train), and rows about further ones."""
+    home = pl.any_horizontal(
+        pl.lit(False),
+        *(
+            (pl.col("task") == name) & pl.col("test_corpus").is_in(task.first_tested)
+            for name, task in study.tasks.items()
+        ),
+    )
+    return results.filter(home), results.filter(~home)
 
 
 def _build_data(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
@@ -482,7 +494,7 @@ def build_data(study: Study, splits: Mapping[str, Sequence[Path]], clips: pl.Dat
     """Utterances and speakers per task, partition, fold, split and class; `label` null = all classes of the split.
 
     `shared_speakers` and `shared_clips` count speakers and recordings of a split that are also in another split of the
-    same partition and fold, whatever corpus they are taken from (`clips`: as from `read_clips`);
+    same partition and fold, whatever corpus they are taken from (`clips`: as from `read_clips`), clips without labels apart;
     `left_out` is what the maker of the splits noted in the table's provenance, if anything.
     """
     rows: list[dict[str, Any]] = []

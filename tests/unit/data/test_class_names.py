@@ -14,7 +14,9 @@ def test_names_are_those_of_the_features() -> None:
     assert read_names("sentiment") == ((), tuple(SENTIMENTS))
 
 
-@pytest.mark.parametrize("objective", [name for name in list_plugins("objectives") if read_declaration("objectives", name, "FEATURE")])
+@pytest.mark.parametrize(
+    "objective", [name for name in list_plugins("objectives") if read_declaration("objectives", name, "FEATURE")]
+)
 def test_every_objective_of_classes_names_them(objective: str) -> None:
     loaded = load_objective(objective)
     levels, classes = read_names(objective)

@@ -7,6 +7,7 @@ from emoadapt.config import load_study
 from emoadapt.reporting.notices import (
     describe_lone_runs,
     list_class_warnings,
+    list_exposures,
     list_few_runs,
     list_gaps,
     list_lone_answers,
@@ -171,6 +172,28 @@ def test_notice_names_models_that_give_one_answer(study):
         "nothing there, whatever their score."
     ]
     assert list_lone_answers(pl.DataFrame(rows).with_columns(lone_runs=0), study) == []
+
+
+def test_what_a_target_is_read_for_without_labels_is_not_called_train():
+    """Symptom: `1 test clips of ravdess are ALSO IN TRAIN OR DEV`, of a clip that had been read without its label."""
+    stage1 = pl.DataFrame(schema=dict.fromkeys(("seen_clips", "seen_speakers"), pl.Int64))
+    columns = ("task", "corpus", "split", "label", "shared_clips", "shared_speakers")
+    data = pl.DataFrame(
+        [("t", "c", "test", None, 0, 0), ("u", "c", "test", None, 1, 1), ("v", "c", "test", None, 0, 1)],
+        columns,
+        orient="row",
+    )
+    kinds = [("t", "c", "target_clips", 1, 60), ("t", "c", "target_speakers", 5, 5), ("u", "c", "target_clips", 0, 60),
+             ("u", "c", "target_speakers", 4, 5), ("v", "c", "target_speakers", 0, 5)]  # fmt: skip
+    leaks = pl.DataFrame(kinds, ("task", "corpus", "kind", "count", "of"), orient="row")
+    assert list_exposures(stage1, data, leaks) == [
+        "1 test clip of c (task u) is ALSO IN TRAIN OR DEV: its scores are too good.",
+        "1 test speaker of c (task v) is also in train or dev: its scores are not those of unseen speakers.",
+        "1 of the 60 test clips of c (task t) is also in its part that is read WITHOUT LABELS: scores there of models that read it are not "
+        "those of unseen clips.",
+        "4 of the 5 test speakers of c (task u) are also in its part that is read WITHOUT LABELS: scores there of models that read it are "
+        "not those of unseen speakers.",
+    ]
 
 
 FEW_TASKS = {

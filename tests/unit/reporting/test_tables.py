@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from emoadapt import schema
+from emoadapt.reporting.exposure import count_shared
 from emoadapt.reporting.style import probability
-from emoadapt.reporting.tables import _say_methods, print_quarantine, read_tidy, table_names, write_tables
+from emoadapt.reporting.tables import _say_methods, print_quarantine, read_tidy, split_home, table_names, write_tables
 from emoadapt.storage.tables import read_table, write_table
 
 SCRIPT = "<script>alert(1)</script>"
@@ -273,3 +274,24 @@ def test_without_a_baseline_there_is_no_column_of_it(inputs, tmp_path, make_stud
     results = read_tidy(tmp_path / "results.csv")
     assert results["reference"].null_count() == results["reference_difference"].null_count() == results.height
     assert "difference to egemaps" not in (tmp_path / "results.md").read_text()
+
+
+def test_a_corpus_whose_clips_all_train_is_scored_on_the_others(make_study):
+    """Symptom: the table of results was empty, and the terminal said that no classifier was trained."""
+    task = {"corpus": "crema_d", "classes": ["anger", "neutral"], "test_also": ["msp_improv"]}
+    split = {"away": {"by": "all", "dev": 0.1}, "own": {"by": "official"}}
+    study = make_study(tasks={name: task | {"split": split[name]} for name in split}, report={})
+    rows = pl.DataFrame({"task": ["away", "own", "own"], "test_corpus": ["msp_improv", "crema_d", "msp_improv"]})
+    home, away = split_home(study, rows)
+    assert home.rows() == [("away", "msp_improv"), ("own", "crema_d")]
+    assert away.rows() == [("own", "msp_improv")]
+
+
+def test_clips_without_labels_are_no_part_that_shares_clips():
+    parts = (("a", "train"), ("b", "unlabelled"), ("c", "test"), ("d", "test"))
+    splits = pl.DataFrame(
+        [{"utterance_id": name, "corpus": "x", "partition": 0, "fold": 0, "split": part} for name, part in parts]
+    )
+    clips = pl.DataFrame([{"utterance_id": name, "person": name, "fingerprint": f"sha256:{content}", "start": 0.0, "end": 1.0}
+                          for name, content in (("a", "1"), ("b", "2"), ("c", "1"), ("d", "2"))])  # fmt: skip
+    assert count_shared(splits, clips)["x", 0, 0, "test"] == (1, 0)

@@ -20,7 +20,7 @@ from emoadapt.storage.frames import read_frame
 from emoadapt.storage.spreadsheets import scan_csv
 
 PURPOSES = {
-    "results": "scores on the corpus that a task trains on, with intervals and tests",
+    "results": "scores on the test clips of each task, with intervals and tests",
     "low_resource": "the main score by number of training clips",
     "per_class_f1": "F1 of each class",
     "f1_bias": "how unequal the classes are recognised",

@@ -9,7 +9,7 @@ import polars as pl
 
 from emoadapt.machine.programs import name_program
 from emoadapt.reporting.measures import count_digits, label_metric, list_main_metrics
-from emoadapt.reporting.style import interval, label_model, model_of, number, spread, subset_name
+from emoadapt.reporting.style import interval, label_model, model_of, name_place, number, spread, subset_name
 from emoadapt.terminal.results.changes import list_outdated
 from emoadapt.terminal.results.fitting import find_width, fit_table
 from emoadapt.terminal.results.folder import PURPOSES, Results
@@ -60,7 +60,7 @@ def _read_scores(results: Results) -> pl.DataFrame:
         return pl.DataFrame(
             [
                 {
-                    "task": row["task"],
+                    "task": name_place(row),
                     "training clips": subset_name(row["subset"]),
                     "system": label_model(model_of(row), row["weights"]),
                     "score": spread(row["mean"], row["std"], count_digits(row["metric"])),
