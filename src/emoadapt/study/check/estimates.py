@@ -17,7 +17,7 @@ from emoadapt.schema import KEPT, SAMPLE_RATE
 from emoadapt.study.graph import RESULTS
 from emoadapt.study.plan.printing import is_kept, name_processor, show_hours
 from emoadapt.study.plan.sizes import CorpusSize, measure_corpora
-from emoadapt.study.plan.work import Row, plan_study, read_calibration
+from emoadapt.study.plan.work import Row, count_work, plan_study, read_calibration
 from emoadapt.weights.registry import locate
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _BYTES = 2 * SAMPLE_RATE
 
 
 def estimate_study(graph: Graph, listings: Listings) -> list[str]:
-    """Sentences on the size of a study: media, training, disk; each names what is unknown.
+    """Sentences on the size of a study: jobs, media, training, disk; each names what is unknown.
 
     Args:
         graph: the jobs of the study.
@@ -41,6 +41,7 @@ def estimate_study(graph: Graph, listings: Listings) -> list[str]:
     training = [row for row in rows if row.stage != "feature" or is_kept(row)]
     device = name_processor(graph.study, speeds)
     return [
+        f"jobs: {count_work(rows)}",
         f"media to extract from: {_describe_media(graph, sizes)}; how long that takes is not estimated",
         *([_describe_training(training, device)] if training else []),
         _describe_disk(graph, sizes),

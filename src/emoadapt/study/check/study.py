@@ -70,11 +70,9 @@ def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
             print(f"note: {DEMO_MEANT}")
         for note in _list_notes(listings, graph):
             print(f"note: {note}")
-    shards = len(graph.all_features())
-    runs = sum(len(graph.run_files(task, "")) for task in study.tasks)
-    jobs = {"extraction shard": shards, "adaptation": len(graph.adapted_models()), "fine-tuning job": runs}
-    print(f"jobs: {', '.join(name_count(number, noun) for noun, number in jobs.items())}")
-    for estimate in estimate_study(graph, listings):
+    jobs, *estimates = estimate_study(graph, listings)
+    print(jobs)
+    for estimate in estimates:
         print(f"estimate: {estimate}")
     print(f"ready{remarks.describe()}: no problems found. Start it with: {_name_start(study, configfiles)}")
 

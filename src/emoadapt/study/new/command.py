@@ -22,7 +22,7 @@ from emoadapt.study.new.machine import look_at_machine
 from emoadapt.study.new.questions import ask_folder
 from emoadapt.study.new.tasks import TaskDraft, propose_tasks
 from emoadapt.study.plan.sizes import measure_corpora
-from emoadapt.study.plan.work import plan_study
+from emoadapt.study.plan.work import count_work, plan_study
 
 TAKEN = ("all", "test", "word_errors")
 """Names that a task must not have."""
@@ -168,16 +168,9 @@ def _check(study: Study, output: Path) -> None:
 def _describe_cost(study: Study) -> Iterator[str]:
     """Hours of media, jobs and trainings, as `emoadapt plan` counts them."""
     sizes = measure_corpora(study, {}, {})
-    rows = plan_study(study, sizes)
     hours = [size.seconds / 3600 for size in sizes.values() if size.seconds is not None]
-    of = {stage: [row for row in rows if row.stage == stage] for stage in ("feature", "stage1", "stage2")}
-    jobs = {stage: sum(row.jobs or 0 for row in found) for stage, found in of.items()}
-    runs = sum(row.runs or 0 for row in of["stage2"])
     media = f"{sum(hours):.2f} hours of media" if hours else "unknown length"
-    yield (
-        f"cost: {media}; {name_count(jobs['feature'], 'extraction job')}, {name_count(jobs['stage1'], 'adaptation')}, "
-        f"{name_count(runs, 'training')} in {name_count(jobs['stage2'], 'job')} (emoadapt plan --calibrate: hours)"
-    )
+    yield f"cost: {media}; {count_work(plan_study(study, sizes))} (emoadapt plan --calibrate: hours)"
 
 
 def _describe_next(proposal: Proposal) -> Iterator[str]:

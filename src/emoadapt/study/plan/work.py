@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from emoadapt.errors import name_count
 from emoadapt.flow.code import digest
 from emoadapt.methods.finetune import Config
 from emoadapt.schema import KEPT
@@ -78,6 +79,17 @@ def plan_study(study: Study, sizes: Mapping[str, CorpusSize], speeds: Mapping[st
     """
     planner = _Planner(study, sizes, speeds or {})
     return [*planner.plan_features(), *planner.plan_stage1(), *planner.plan_stage2()]
+
+
+def count_work(rows: Sequence[Row]) -> str:
+    """Jobs and trainings of a plan, in words."""
+    of = {stage: [row for row in rows if row.stage == stage] for stage in ("feature", "stage1", "stage2")}
+    jobs = {stage: sum(row.jobs or 0 for row in found) for stage, found in of.items()}
+    runs = sum(row.runs or 0 for row in of["stage2"])
+    return (
+        f"{name_count(jobs['feature'], 'extraction job')}, {name_count(jobs['stage1'], 'adaptation')}, "
+        f"{name_count(runs, 'training')} in {name_count(jobs['stage2'], 'job')}"
+    )
 
 
 class _Planner:

@@ -394,7 +394,8 @@ def test_estimates_say_what_is_known_and_what_is_not(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("emoadapt.study.plan.sizes._probe", lambda *_: 45.0)
     write_study(study())
     graph = Graph(load_study(merge_study(["study.yaml"])))
-    media, training, disk = estimate_study(graph, Listings(graph.study))
+    jobs, media, training, disk = estimate_study(graph, Listings(graph.study))
+    assert jobs == "jobs: 8 extraction jobs, 0 adaptations, 5 trainings in 1 job"
     assert media == "media to extract from: 1.00 hours of audio; how long that takes is not estimated"  # 80 * 45 s
     assert training.startswith("training: CPU hours unknown; `emoadapt plan --calibrate` measures")
     # 3,600 s of 16,000 samples of two bytes; 88 functionals of four bytes a clip are less than a MB.
@@ -408,7 +409,7 @@ def test_estimates_say_what_is_known_and_what_is_not(monkeypatch: pytest.MonkeyP
     assert disk.endswith("which is not enough, unless results holds the rest already")
     assert asked == [Path(), Path("results")], "which may be a link to another disk"
     monkeypatch.setattr("emoadapt.study.plan.sizes._probe", lambda *_: None)
-    media, _, disk = estimate_study(graph, Listings(graph.study))
+    _, media, _, disk = estimate_study(graph, Listings(graph.study))
     assert "audio, hours unknown" in media and disk.startswith("disk: unknown; not known: corpus mine; ")
     adapted = {"adapted": {"corpora": ["mine"], "objectives": {"egemaps": 1.0}}}
     write_study(study(backbones={"w": WAV2VEC2}, adaptations=adapted))
