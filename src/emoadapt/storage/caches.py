@@ -13,30 +13,36 @@ from emoadapt.storage.files import Overtaken, replacing
 from emoadapt.storage.footers import digest_bytes
 
 _BEFORE, _AFTER = 36, b"]"
-_LOOKING = ContextVar("_LOOKING", default=False)
+_HELD: ContextVar[dict[Path, bytes] | None] = ContextVar("_HELD", default=None)
+"""Caches of a command that only looks, whose folders are not there; None where no command does."""
 
 
 @contextmanager
 def make_no_folder() -> Iterator[None]:
-    """Keep caches only in folders that are there: a command that only looks leaves no `results/` behind."""
-    token = _LOOKING.set(True)
+    """Keep caches in folders that are there, and the others in memory: a command that only looks leaves no `results/` behind."""
+    token = _HELD.set({})
     try:
         yield
     finally:
-        _LOOKING.reset(token)
+        _HELD.reset(token)
 
 
 def write_cache(path: Path, content: Any) -> None:
     """Write a value that JSON can hold; on a full or read-only disk, or beside another writer, leave what is there."""
-    if _LOOKING.get() and not path.is_absolute() and not Path(path.parts[0]).is_dir():
-        return
     text = json.dumps(content, separators=(",", ":")).encode()
+    held = _HELD.get()
+    if held is not None and not path.is_absolute() and not Path(path.parts[0]).is_dir():
+        held[path] = text
+        return
+    (held or {}).pop(path, None)
     with suppress(OSError, Overtaken), replacing(path, lasting=False) as part, part.open("wb") as file:
         file.writelines((_open(text), text, _AFTER))
 
 
 def read_cache(path: Path) -> Any | None:
     """What `write_cache` wrote; None if it is missing or damaged, or cannot be read."""
+    if (held := (_HELD.get() or {}).get(path)) is not None:
+        return json.loads(held)
     try:
         whole = path.read_bytes()
     except OSError:

@@ -6,13 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt.storage.caches import read_cache, write_cache
+from emoadapt.storage.caches import make_no_folder, read_cache, write_cache
 
 
 def test_round_trip_is_json_with_a_digest(tmp_path: Path) -> None:
     content = {"b": [1, None, "ü", "😀"], "a": 1.5}
     write_cache(path := tmp_path / "deep" / "a.json", content)
     assert read_cache(path) == content and json.loads(path.read_text())[1] == content
+
+
+def test_a_command_that_only_looks_keeps_in_memory_what_has_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: `new-study` read every byte of a corpus twice."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("results/a.json")
+    with make_no_folder():
+        write_cache(path, {"n": 1})
+        assert read_cache(path) == {"n": 1} and not path.parent.exists()
+        path.parent.mkdir()
+        write_cache(path, {"n": 2})
+        assert read_cache(path) == {"n": 2} and path.is_file()
+        path.unlink()
+    assert read_cache(path) is None
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage", b"{}", b"[]", bytes(500), b'["","x"]', b"\xff\xfe"])
