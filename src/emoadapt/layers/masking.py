@@ -1,4 +1,4 @@
-"""What objectives share that mask spans of the input of a speech model's transformer."""
+"""Shared by objectives that mask spans of what a speech model's transformer reads."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ _READ_CHANCE = " Dotted: chance, what needs no learning."
 
 # section: (heading, tables, figures, introduction)
 _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
-    "results": ("Results", ("results",), ("results",),
+    "results": (
+        "Results", ("results",), ("results",),
         "Tested on clips of the corpus that the models were fine-tuned on, or, where all of its clips train, on the other corpora of the task.",
     ),
     "low-resource": ("Few labelled clips", ("low_resource",), ("low_resource",), "The same task with fewer training clips."),

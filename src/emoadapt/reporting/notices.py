@@ -156,8 +156,8 @@ def _list_read_unlabelled(leaks: pl.DataFrame) -> list[str]:
         kind = next(kind for kind in _READ_UNLABELLED if kind in counts)
         count, of = counts[kind]
         notices.append(
-            f"{count:,} of the {of:,} test {_READ_UNLABELLED[kind]} of {corpus} (task {task}) {'is' if count == 1 else 'are'} also in its part "
-            f"that is read WITHOUT LABELS: scores there of models that read it are not those of unseen {_READ_UNLABELLED[kind]}."
+            f"{count:,} of the {of:,} test {_READ_UNLABELLED[kind]} of {corpus} (task {task}) {'is' if count == 1 else 'are'} also in the "
+            f"part of this corpus that is read WITHOUT LABELS: scores there of models that read it are not those of unseen {_READ_UNLABELLED[kind]}."
         )
     return notices
 

@@ -189,10 +189,10 @@ def test_what_a_target_is_read_for_without_labels_is_not_called_train():
     assert list_exposures(stage1, data, leaks) == [
         "1 test clip of c (task u) is ALSO IN TRAIN OR DEV: its scores are too good.",
         "1 test speaker of c (task v) is also in train or dev: its scores are not those of unseen speakers.",
-        "1 of the 60 test clips of c (task t) is also in its part that is read WITHOUT LABELS: scores there of models that read it are not "
-        "those of unseen clips.",
-        "4 of the 5 test speakers of c (task u) are also in its part that is read WITHOUT LABELS: scores there of models that read it are "
-        "not those of unseen speakers.",
+        "1 of the 60 test clips of c (task t) is also in the part of this corpus that is read WITHOUT LABELS: scores there of models that read it "
+        "are not those of unseen clips.",
+        "4 of the 5 test speakers of c (task u) are also in the part of this corpus that is read WITHOUT LABELS: scores there of models that read "
+        "it are not those of unseen speakers.",
     ]
 
 

@@ -7,9 +7,18 @@ import polars as pl
 import pytest
 
 from emoadapt import schema
+from emoadapt.config import AllSplit
 from emoadapt.reporting.exposure import count_shared
 from emoadapt.reporting.style import probability
-from emoadapt.reporting.tables import _say_methods, print_quarantine, read_tidy, split_home, table_names, write_tables
+from emoadapt.reporting.tables import (
+    _say_methods,
+    build_tables,
+    print_quarantine,
+    read_tidy,
+    split_home,
+    table_names,
+    write_tables,
+)
 from emoadapt.storage.tables import read_table, write_table
 
 SCRIPT = "<script>alert(1)</script>"
@@ -285,6 +294,15 @@ def test_a_corpus_whose_clips_all_train_is_scored_on_the_others(make_study):
     home, away = split_home(study, rows)
     assert home.rows() == [("away", "msp_improv"), ("own", "crema_d")]
     assert away.rows() == [("own", "msp_improv")]
+
+
+def test_results_of_such_a_task_are_those_on_the_other_corpora(study, inputs):
+    home, every = study.tasks["crema"], build_tables(study, inputs)
+    assert home.corpus == "crema_d" and set(every["results"].filter(task="crema")["test_corpus"]) == {"crema_d"}
+    whole = home.model_copy(update={"split": AllSplit(by="all", dev=0.1)})
+    tables = build_tables(study.model_copy(update={"tasks": study.tasks | {"crema": whole}}), inputs)
+    assert set(tables["results"].filter(task="crema")["test_corpus"]) == {"msp_improv"}
+    assert "msp_improv" not in tables["cross_corpus"].filter(task="crema")["test_corpus"]
 
 
 def test_clips_without_labels_are_no_part_that_shares_clips():
